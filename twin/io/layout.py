@@ -1,0 +1,71 @@
+"""The one layout of simulated and real data, declared as data (DESIGN, contract "Dataset")."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+SHARD_BYTES = 64 * 2**20  # raw frame bytes a shard holds: few files, and a lost shard costs little
+CHUNK_BYTES = 2 * 2**20  # an inner chunk fits in the L2/L3 cache while it is decoded
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """One array of a dataset; the leading axis `sample` is implied.
+
+    name         path in the store, for example "label/lens"
+    shape        shape of one sample, () for a scalar
+    dtype        NumPy dtype name
+    dims         names of the axes of one sample, as many as `shape`
+    unit         VOUnit string, "" for pure numbers
+    ucd          UCD1+ word, "" where none fits
+    description  one line
+    coords       names along an axis: {"parameter": ("theta_E", ...)}
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    dims: tuple[str, ...] = ()
+    unit: str = ""
+    ucd: str = ""
+    description: str = ""
+    coords: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.dims) != len(self.shape):
+            raise ValueError(f"{self.name}: {len(self.dims)} dimension names for {len(self.shape)} axes")
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """All arrays of a dataset and the attributes of its root group (JSON types only)."""
+
+    arrays: tuple[ArraySpec, ...]
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> ArraySpec:
+        for array in self.arrays:
+            if array.name == name:
+                return array
+        raise KeyError(name)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Raw bytes of one sample's frame."""
+        import numpy as np
+
+        frame = self["frame"]
+        return math.prod(frame.shape) * np.dtype(frame.dtype).itemsize
+
+    @property
+    def chunk_samples(self) -> int:
+        """Samples in an inner chunk: about CHUNK_BYTES of raw frames, a power of two."""
+        return max(1, 2 ** int(math.log2(max(1, CHUNK_BYTES // self.frame_bytes))))
+
+    @property
+    def shard_samples(self) -> int:
+        """Samples in a shard: about SHARD_BYTES of raw frames, a whole number of chunks."""
+        return self.chunk_samples * max(1, SHARD_BYTES // (self.frame_bytes * self.chunk_samples))

@@ -1,0 +1,1 @@
+"""Networks, task heads, posteriors and fitting."""

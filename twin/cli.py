@@ -1,0 +1,238 @@
+"""The command line: one function a command, no logic. Science libraries are imported inside the functions, so that
+`twin --help` stays instant.
+
+Exit codes: 0 done; 2 the user's mistake or the machine's (one line on stderr, no traceback); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from twin import __version__
+
+app = typer.Typer(
+    help="Training data that a real telescope could have taken, and networks that know what they do not know.",
+    epilog="Example: twin demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a YAML file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated."),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Same recipe, seed and version: same values.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Begin anew instead of resuming what an earlier run left.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"twin {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Options of the whole program."""
+
+
+@app.command(epilog="Example: twin recipes")
+def recipes() -> None:
+    """List the shipped recipes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from twin.recipe import list_recipes
+
+    table = Table("recipe", "what it is", box=None, pad_edge=False)
+    for name, description, *_ in list_recipes():
+        table.add_row(name, description)
+    Console().print(table)
+
+
+@app.command(epilog="Example: twin simulate ps1-lens -o sims.zarr -n 100000 --seed 1")
+def simulate(
+    recipe: RecipeName,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Zarr dataset to write.")],
+    n: Annotated[int, typer.Option("-n", "--number", min=1, help="Samples.")],
+    seed: Seed = 0,
+    overrides: Overrides = None,
+    restart: Restart = False,
+    mixed: Annotated[
+        bool, typer.Option("--mixed", help="Allow resuming with other versions or on another kind of machine.")
+    ] = False,
+) -> None:
+    """Write labelled frames that the recipe's telescope could have taken. The same command resumes."""
+    _devices()
+    from twin.data import simulate as run
+    from twin.recipe import load_recipe
+
+    run(load_recipe(recipe, overrides or ()), out, n, seed=seed, resume=not restart, mixed=mixed)
+
+
+@app.command(epilog="Example: twin verify sims.zarr")
+def verify(dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Zarr dataset.")]) -> None:
+    """Check every shard of a dataset against its manifest; name what is damaged or missing."""
+    from twin.data import verify as run
+
+    report = run(dataset)
+    typer.echo(str(report))
+    if not report.ok:
+        raise typer.Exit(2)
+
+
+@app.command(epilog="Example: twin inspect sims.zarr -o sheet.png --beside real.zarr")
+def inspect(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Zarr dataset.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="PNG to write.")],
+    beside: Annotated[Path | None, typer.Option(help="Second dataset, drawn beside it with the same stretch.")] = None,
+    per_class: Annotated[int, typer.Option(min=1, help="Frames of each class.")] = 8,
+) -> None:
+    """Draw a contact sheet of a dataset, or of simulated beside real frames."""
+    from twin.data import contact_sheet
+
+    contact_sheet(dataset, out, beside=beside, per_class=per_class)
+    typer.echo(f"wrote {out}")
+
+
+@app.command(epilog="Example: twin psf ps1 --telemetry nights.ecsv -o psf/")
+def psf(
+    instrument: Annotated[str, typer.Argument(metavar="INSTRUMENT", help="Shipped instrument, or a YAML file.")],
+    telemetry: Annotated[Path, typer.Option(help="Telemetry table (ECSV, CSV with units, FITS table, Parquet).")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the FITS file and the picture.")],
+) -> None:
+    """Write the PSF of every exposure of a telemetry table, with FWHM, ellipticity, EE50 and EE80."""
+    _devices()
+    from twin.observatory.picture import write_psfs
+
+    write_psfs(instrument, telemetry, out)
+    typer.echo(f"wrote {out}")
+
+
+@app.command(epilog="Example: twin ingest ps1-sled imaging/ -o real.zarr")
+def ingest(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Kind of source, for example ps1-sled.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of real files.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Zarr dataset to write.")],
+) -> None:
+    """Turn real files into the layout that `simulate` writes."""
+    from twin.data import ingest as run
+
+    run(source, folder, out)
+    typer.echo(f"wrote {out}")
+
+
+@app.command(epilog="Example: twin train ps1-lens -o model/")
+def train(
+    recipe: RecipeName,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the model.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Dataset to train on; without it frames are simulated on the fly.")
+    ] = None,
+    seed: Seed = 0,
+    overrides: Overrides = None,
+    restart: Restart = False,
+) -> None:
+    """Train the recipe's networks. The same command resumes after Ctrl-C or a crash."""
+    _devices()
+    from twin.recipe import load_recipe
+    from twin.train import train as run
+
+    run(load_recipe(recipe, overrides or ()), out, dataset=data, seed=seed, resume=not restart)
+    typer.echo(f"wrote {out}")
+
+
+@app.command(epilog="Example: twin predict model/ real.zarr -o catalogue.parquet")
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Zarr dataset, real or simulated.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Catalogue to write: .parquet, .fits or .ecsv.")],
+) -> None:
+    """Write a catalogue of predictions with their uncertainties."""
+    _devices()
+    from twin.evaluate import predict as run
+
+    run(model, dataset, out)
+    typer.echo(f"wrote {out}")
+
+
+@app.command(epilog="Example: twin evaluate model/ ps1-lenses -o report/ --json scores.json")
+def evaluate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
+    benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", help="Shipped benchmark, for example ps1-lenses.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the report and the catalogue.")],
+    json: Annotated[
+        Path | None, typer.Option(help="File for the metrics; default metrics.json in that folder.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of real data; default: TWIN_REAL_DATA.")] = None,
+) -> None:
+    """Hold a model against real observations."""
+    _devices()
+    from twin.evaluate import evaluate as run
+
+    run(model, benchmark, out, json or out / "metrics.json", data=data)
+    typer.echo(f"wrote {out}")
+
+
+@app.command(epilog="Example: twin demo -o demo/")
+def demo(
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for all that it makes.")] = Path("demo"),
+) -> None:
+    """Run the whole chain at small size: simulate, verify, look, train, judge. The same command resumes."""
+    _devices()
+    from twin.evaluate.demo import run
+
+    run(out)
+
+
+def _devices() -> None:
+    """One JAX device a core, before anything touches JAX."""
+    from twin.numerics.devices import setup_devices
+
+    setup_devices()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; return its exit code. Mistakes become one line on stderr, bugs keep their traceback."""
+    try:
+        code = app(args=None if argv is None else list(argv), prog_name="twin", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("interrupted; resume with the same command", err=True)
+        return 130
+    except BrokenPipeError:  # `twin recipes | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except typer.TyperException as mistake:
+        return _say(mistake.format_message())
+    except OSError as mistake:
+        place = f"{mistake.filename}: " if mistake.filename else ""
+        return _say(f"{place}{mistake.strerror or mistake}")
+    except ValueError as mistake:
+        from twin.schema import UserError
+
+        if not isinstance(mistake, UserError):
+            raise
+        return _say(str(mistake))
+
+
+def _say(message: str) -> int:
+    if message:  # empty where the help has been shown instead
+        typer.echo(" ".join(message.split()), err=True)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -173,7 +173,7 @@ def evaluate(
     benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", help="Shipped benchmark, for example ps1-lenses.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the report and the catalogue.")],
     json: Annotated[
-        Path | None, typer.Option(help="File for the metrics; default metrics.json in that folder.")
+        Path | None, typer.Option(help="File for the metrics; default: metrics.json there.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of real data; default: TWIN_REAL_DATA.")] = None,
 ) -> None:

@@ -1,0 +1,181 @@
+"""Telemetry channels: the canonical names and units, and an instrument's own channels made ready for arithmetic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twin.observatory.config import ChannelConfig, InstrumentConfig
+from twin.schema import Node, suggest
+from twin.schema.units import parse_quantity
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A canonical channel: unit, value that switches its effect off (NaN = none does), UCD, meaning."""
+
+    unit: str
+    neutral: float
+    ucd: str
+    meaning: str
+
+
+NOLL = {
+    4: "defocus",
+    5: "oblique astigmatism",
+    6: "vertical astigmatism",
+    7: "vertical coma",
+    8: "horizontal coma",
+    9: "vertical trefoil",
+    10: "oblique trefoil",
+    11: "spherical aberration",
+}
+KINDS: dict[str, Kind] = {
+    "seeing": Kind(
+        "arcsec", math.nan, "instr.obsty.seeing", "0.976 lambda / r0 at 500 nm and zenith, as a DIMM gives it"
+    ),
+    "seeing_scatter": Kind(
+        "", 0.0, "stat.stdev;instr.obsty.seeing", "standard deviation of ln seeing between the epochs"
+    ),
+    "outer_scale": Kind("m", math.nan, "phys.size", "outer scale L0 of the turbulence"),
+    "airmass": Kind("", 1.0, "obs.airMass", "airmass of the pointing"),
+    "transparency": Kind("", 1.0, "phys.transmission", "share of the clear sky's light that arrives"),
+    "sky_brightness": Kind(
+        "mag/arcsec2", math.nan, "phot.mag.sb;instr.skyLevel", "AB sky at the pointing, moon included"
+    ),
+    "exptime": Kind("s", math.nan, "time.duration;obs.exposure", "exposure time, all epochs together"),
+    "jitter_rms": Kind("arcsec", 0.0, "stat.stdev;pos", "image motion and other Gaussian blur, an axis"),
+    "jitter_ellipticity": Kind("", 0.0, "src.ellipticity", "(a^2 - b^2) / (a^2 + b^2) of that blur"),
+    "jitter_angle": Kind("deg", 0.0, "pos.posAng", "direction of its long axis, from x to y"),
+    "resampling": Kind("px", 0.0, "instr.det.psf", "standard deviation of the kernel that put epochs on one grid"),
+    "offset_x": Kind("arcsec", 0.0, "pos.cartesian.x", "misregistration of the band along x"),
+    "offset_y": Kind("arcsec", 0.0, "pos.cartesian.y", "misregistration of the band along y"),
+    "background": Kind("", 0.0, "instr.background", "sky left after subtraction, in pixel noises before resampling"),
+    "background_x": Kind("", 0.0, "instr.background", "its change across the frame along x, in the same unit"),
+    "background_y": Kind("", 0.0, "instr.background", "its change across the frame along y, in the same unit"),
+    **{
+        f"z{j}": Kind("nm", 0.0, "instr.setup", f"{name}: Noll z{j} of the full pupil, optical path")
+        for j, name in NOLL.items()
+    },
+}
+
+
+LAWS: dict[str, tuple[str, ...]] = {
+    "lognormal": ("median", "sigma"),
+    "normal": ("mean", "sigma"),
+    "uniform": (),
+    "constant": ("value",),
+}
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One column of the telemetry array, all numbers in `unit`.
+
+    name      "airmass", or "seeing_g" for the band g of a channel that differs by band
+    kind      key of KINDS;  band: index of the band, None where all bands share the channel
+    keywords  column names, besides `name`, that files use for it
+    low, high range outside which a value is a mistake (or a missing-value code)
+    law, centre, sigma, shift, night, drift ((share, seconds), ...), between_bands   see ChannelConfig
+    """
+
+    name: str
+    kind: str
+    band: int | None
+    unit: str
+    ucd: str
+    description: str
+    keywords: tuple[str, ...]
+    low: float
+    high: float
+    law: str
+    centre: float
+    sigma: float
+    shift: float
+    night: float
+    drift: tuple[tuple[float, float], ...]
+    between_bands: float
+
+
+def build_channels(config: InstrumentConfig, node: Node) -> tuple[Channel, ...]:
+    """An instrument's channels in the order of its YAML, bands innermost. Raises UserError at the offending key."""
+    channels: list[Channel] = []
+    bands = tuple(config.bands)
+    for name, channel in config.channels.items():
+        here = node.at("channels", name)
+        if name not in KINDS:
+            raise here.error("unknown channel", (), suggest(name, KINDS))
+        if channel.per_band and (name == "jitter_angle" or name[1:].isdecimal()):
+            raise here.error("is the same in all bands", ("per_band",))
+        for band in range(len(bands)) if channel.per_band else (None,):
+            channels.append(_channel(name, channel, band, bands, here))
+    names = [channel.kind for channel in channels]
+    needed = ["exptime", "sky_brightness", *(["seeing", "outer_scale"] if config.atmosphere else [])]
+    for missing in (name for name in needed if name not in names):
+        raise node.error(f'the channel "{missing}" is missing', ("channels",))
+    zernikes = sorted(int(name[1:]) for name in names if name[1:].isdecimal())
+    if zernikes != list(range(4, 4 + len(zernikes))):
+        raise node.error("Zernikes must be z4, z5, ... without a gap", ("channels",))
+    return tuple(channels)
+
+
+def _channel(name: str, config: ChannelConfig, band: int | None, bands: Sequence[str], here: Node) -> Channel:
+    kind = KINDS[name]
+
+    def number(key: str, value: Any, unit: str = kind.unit) -> float:
+        path: tuple[str | int, ...] = (key,)
+        if isinstance(value, dict):
+            if band is None:
+                raise here.error("differs by band, so the channel needs per_band: true", path)
+            for wrong in (b for b in value if b not in bands):
+                raise here.error(f"unknown band {wrong}", (key, wrong), suggest(wrong, bands))
+            if bands[band] not in value:
+                raise here.error(f"has no value for the band {bands[band]}", path)
+            path, value = (key, bands[band]), value[bands[band]]
+        try:
+            return parse_quantity(value, unit)
+        except ValueError as error:
+            raise here.error(str(error), path) from None
+
+    def end(index: int) -> float:
+        try:
+            return parse_quantity(config.range[index], kind.unit)
+        except ValueError as error:
+            raise here.error(str(error), ("range", index)) from None
+
+    low, high = end(0), end(1)
+    if not low < high:
+        raise here.error("must go from low to high", ("range",))
+    wanted = LAWS[config.law]
+    for key in ("median", "mean", "sigma", "value"):
+        given = getattr(config, key) is not None
+        if given and key not in wanted:
+            raise here.error(f"does not go with the law {config.law}", (key,))
+        if not given and key in wanted:
+            raise here.error(f"the law {config.law} needs {key}")
+    centre = number(wanted[0], getattr(config, wanted[0])) if wanted else 0.5 * (low + high)
+    sigma = (
+        number("sigma", config.sigma, "" if config.law == "lognormal" else kind.unit)
+        if config.sigma is not None
+        else 0.0
+    )
+    shift = number("shift", config.shift) if config.shift is not None else 0.0
+    if config.shift is not None and config.law != "lognormal":
+        raise here.error(f"does not go with the law {config.law}", ("shift",))
+    if sigma < 0:
+        raise here.error("must not be negative", ("sigma",))
+    if config.law == "lognormal" and not centre > shift:
+        raise here.error("must be above the shift of a lognormal law", ("median",))
+    if not low <= centre <= high:
+        raise here.error(f"lies outside the range {low:g} to {high:g} {kind.unit}".rstrip(), (wanted[0],))
+    drift = tuple((d.share, d.time) for d in config.drift)
+    if config.night + sum(share for share, _ in drift) > 1 + 1e-9:
+        raise here.error("shares of the variance add up to more than 1", ("night",))
+    full = name if band is None else f"{name}_{bands[band]}"
+    text = kind.meaning if band is None else f"{kind.meaning}, band {bands[band]}"
+    return Channel(
+        full, name, band, kind.unit, kind.ucd, text, config.keywords, low, high,
+        config.law, centre, sigma, shift, config.night, drift, config.between_bands if band is not None else 0.0,
+    )  # fmt: skip

@@ -6,6 +6,7 @@ Exit codes: 0 done; 2 the user's mistake or the machine's (one line on stderr, n
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -78,18 +79,30 @@ def simulate(
     from twin.data import simulate as run
     from twin.recipe import load_recipe
 
-    run(load_recipe(recipe, overrides or ()), out, n, seed=seed, resume=not restart, mixed=mixed)
+    done = run(load_recipe(recipe, overrides or ()), out, n, seed=seed, resume=not restart, mixed=mixed)
+    typer.echo(f"{out}: {done.n} samples, {done.samples} of them new, {done.samples_per_second:.0f} samples/s")
 
 
 @app.command(epilog="Example: twin verify sims.zarr")
-def verify(dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Zarr dataset.")]) -> None:
+def verify(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Zarr dataset.")],
+    heal: Annotated[str | None, typer.Option(metavar="RECIPE", help="Make the bad shards again.")] = None,
+    overrides: Overrides = None,
+) -> None:
     """Check every shard of a dataset against its manifest; name what is damaged or missing."""
-    from twin.data import verify as run
+    from twin import data
+    from twin.schema import UserError
 
-    report = run(dataset)
+    if heal is None:
+        report = data.verify(dataset)
+    else:
+        _devices()
+        from twin.recipe import load_recipe
+
+        report = data.heal(dataset, load_recipe(heal, overrides or ()))
     typer.echo(str(report))
     if not report.ok:
-        raise typer.Exit(2)
+        raise UserError(f"{len(report.problems)} problems, named above", file=dataset)
 
 
 @app.command(epilog="Example: twin inspect sims.zarr -o sheet.png --beside real.zarr")
@@ -205,6 +218,9 @@ def _devices() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; return its exit code. Mistakes become one line on stderr, bugs keep their traceback."""
+    log, spoken = logging.getLogger("twin"), logging.StreamHandler(sys.stdout)  # stderr is for the one line
+    log.setLevel(logging.INFO)
+    log.addHandler(spoken)
     try:
         code = app(args=None if argv is None else list(argv), prog_name="twin", standalone_mode=False)
         sys.stdout.flush()
@@ -226,6 +242,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not isinstance(mistake, UserError):
             raise
         return _say(str(mistake))
+    finally:
+        log.removeHandler(spoken)
 
 
 def _say(message: str) -> int:

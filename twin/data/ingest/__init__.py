@@ -1,0 +1,90 @@
+"""Real files into the layout that `simulate` writes: one reader a source, its traps handled inside."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Protocol
+
+from twin.data.ingest import ps1_sled
+from twin.data.ingest.records import Records
+from twin.data.layout import fill_group, shard_count, shard_range
+from twin.data.load import Dataset, open_dataset
+from twin.data.shard import write_shard
+from twin.io.atomic import atomic_folder, write_bytes
+from twin.schema import UserError, suggest
+
+log = logging.getLogger("twin")
+
+
+class Reader(Protocol):
+    """What a source's module offers."""
+
+    def can_read(self, path: Path) -> bool:
+        """Whether the folder holds this source."""
+
+    def read(self, path: Path) -> Records:
+        """Everything in the folder, or UserError."""
+
+
+READERS: dict[str, Reader] = {"ps1-sled": ps1_sled}
+
+
+def ingest(source: str, src_dir: str | Path, out: str | Path) -> Dataset:
+    """Write the real files in `src_dir` as a dataset at `out`; return it, opened.
+
+    source  a key of READERS
+
+    Raises UserError for an unknown source, for missing, damaged or inconsistent files, and where `out` exists.
+    """
+    if source not in READERS:
+        raise UserError(
+            f"no such source; there are {', '.join(sorted(READERS))}", key=source, suggestion=suggest(source, READERS)
+        )
+    reader, folder = READERS[source], Path(src_dir)
+    if not folder.is_dir():
+        raise UserError("no such folder", file=folder)
+    if not reader.can_read(folder):
+        raise UserError(f"holds no files of the source {source}", file=folder)
+    records = reader.read(folder)
+    for line in records.notes:
+        log.info("%s: %s", source, line)
+    write_records(records, source, out)
+    return open_dataset(out)
+
+
+def write_records(records: Records, source: str, out: str | Path) -> None:
+    """Write a reader's records as a dataset, whole or not at all."""
+    import pyarrow
+    from pyarrow import parquet
+
+    import twin
+
+    spec, n = records.spec, records.n
+    with atomic_folder(out) as folder:
+        table = pyarrow.BufferOutputStream()
+        parquet.write_table(pyarrow.table(records.catalogue), table)
+        catalogue = table.getvalue().to_pybytes()
+        attrs = {
+            "kind": "observed",
+            "source": source,
+            "source_sha256": records.sha256,
+            "notes": records.notes,
+            "files": {"catalogue.parquet": hashlib.sha256(catalogue).hexdigest()},
+        }
+        fill_group(folder, spec, n, attrs)
+        write_bytes(folder / "catalogue.parquet", catalogue)
+        for shard in range(shard_count(n, spec.shard_samples)):
+            start, stop = shard_range(shard, n, spec.shard_samples)
+            arrays = {name: values[start:stop] for name, values in records.arrays.items()}
+            write_shard(
+                folder,
+                spec,
+                shard,
+                n,
+                arrays,
+                seed=0,
+                recipe_sha256=records.sha256,
+                fingerprint={"twin": twin.__version__},
+            )

@@ -1,0 +1,172 @@
+"""`verify` and `heal`: every shard held against its manifest, what is damaged named and made again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from twin.data.layout import shard_key
+from twin.data.load import DamagedShard, Dataset, Shard
+from twin.data.lock import shard_range_lock
+from twin.data.manifest import Manifest, fingerprint, hash_values, manifest_path, read_manifest
+from twin.data.write import ShardSource, require_fingerprint, run_shards
+from twin.schema import UserError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a dataset.
+
+    shard  its index, None for what belongs to no shard
+    file   path within the dataset
+    kind   "unfinished", "missing" or "damaged"
+    first  first sample (frame) that cannot be trusted, None where all of the shard cannot
+    """
+
+    shard: int | None
+    file: str
+    kind: str
+    detail: str
+    first: int | None = None
+
+    def __str__(self) -> str:
+        place = "" if self.shard is None else f"shard {self.shard}: "
+        return f"{self.file}: {place}{self.kind}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `verify` found; str() is for a person."""
+
+    path: Path
+    n: int
+    shards: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    @property
+    def bad_shards(self) -> tuple[int, ...]:
+        return tuple(sorted({p.shard for p in self.problems if p.shard is not None}))
+
+    def __str__(self) -> str:
+        if self.ok:
+            return f"{self.path}: {self.n} samples in {self.shards} shards, all as they were written"
+        head = f"{self.path}: {len(self.bad_shards)} of {self.shards} shards are damaged or unfinished"
+        return "\n".join([head, *(f"  {problem}" for problem in self.problems)])
+
+
+def verify(path: str | Path) -> Report:
+    """Check a whole dataset: every file's hash, then the decoded values' hash of every shard.
+
+    Raises UserError where `path` is no dataset.
+    """
+    dataset = Dataset(path)
+    problems: list[Problem] = []
+    for name, sha256 in dataset.attrs.get("files", {}).items():
+        problems += _check_file(dataset.path, None, name, sha256)
+    total = len(dataset.shards) + len(dataset.unfinished)
+    for shard in range(total):
+        problems += _check_shard(dataset, shard)
+    return Report(dataset.path, dataset.n, total, tuple(problems))
+
+
+def heal(path: str | Path, recipe: ShardSource, mixed: bool = False, progress: bool = True) -> Report:
+    """Make the damaged and unfinished shards of a simulated dataset again; return what `verify` says afterwards.
+
+    recipe  must be the one that made the dataset (its hash is compared)
+    mixed   True = allow it although the other shards were made by another version or on another kind of machine
+
+    Raises UserError for another recipe or maker, for an ingested dataset, and where a shard comes out with other
+    values than its manifest says.
+    """
+    before = verify(path)
+    dataset = Dataset(path)
+    attrs, folder = dataset.attrs, dataset.path
+    if attrs.get("kind") != "simulated":
+        raise UserError("was not simulated: only its source can make it again (twin ingest)", file=folder)
+    if attrs.get("recipe_sha256") != recipe.sha256:
+        raise UserError(f"was made by another recipe than {recipe.name} as it is now", file=folder, key="recipe")
+    if not before.bad_shards:
+        return before
+    mine = fingerprint()
+    known: dict[int, str] = {}
+    for shard in range(before.shards):
+        manifest = _manifest(folder, shard)
+        if manifest is not None:
+            require_fingerprint(folder, shard, manifest.fingerprint, mine, mixed)
+            if manifest.fingerprint == mine:
+                known[shard] = manifest.sha256_values
+
+    def accept(shard: int, arrays: Mapping[str, np.ndarray]) -> None:
+        if shard in known and hash_values(arrays) != known[shard]:
+            raise UserError(
+                "comes out with other values than its manifest says; left as it is", file=folder, key=f"shard {shard}"
+            )
+
+    with shard_range_lock(folder, before.bad_shards[0], before.bad_shards[-1] + 1):
+        run_shards(recipe, folder, dataset.n, attrs["seed"], before.bad_shards, mine, progress, accept)
+    return verify(path)
+
+
+def _manifest(folder: Path, shard: int) -> Manifest | None:
+    try:
+        return read_manifest(folder, shard)
+    except ValueError:
+        return None
+
+
+def _check_file(folder: Path, shard: int | None, name: str, sha256: str) -> list[Problem]:
+    try:
+        data = (folder / name).read_bytes()
+    except FileNotFoundError:
+        return [Problem(shard, name, "missing", "the file is gone")]
+    if hashlib.sha256(data).hexdigest() != sha256:
+        return [Problem(shard, name, "damaged", f"its {len(data)} bytes are not those that were written")]
+    return []
+
+
+def _check_shard(dataset: Dataset, shard: int) -> list[Problem]:
+    folder, note = dataset.path, str(manifest_path(Path(), shard))
+    try:
+        manifest = read_manifest(folder, shard)
+    except ValueError as error:
+        return [Problem(shard, note, "damaged", str(error))]
+    if manifest is None:
+        return [Problem(shard, note, "unfinished", "no manifest: the command that made the dataset continues it")]
+    span = Shard(shard, manifest.start, manifest.start + manifest.count)
+    keys = {shard_key(name, len(dataset.shape(name)) + 1, shard): name for name in dataset.names}
+    if keys.keys() != manifest.sha256_files.keys():
+        return [Problem(shard, note, "damaged", "it lists other files than the dataset has arrays")]
+    found: list[Problem] = []
+    for key, sha256 in manifest.sha256_files.items():
+        for problem in _check_file(folder, shard, key, sha256):
+            found.append(_locate(dataset, span, keys[key], problem) if problem.kind == "damaged" else problem)
+    if not found:
+        values = {name: dataset.read_block(name, span.start, span.stop) for name in dataset.names}
+        if hash_values(values) != manifest.sha256_values:
+            found.append(Problem(shard, note, "damaged", "the files are whole but decode to other values"))
+    return found
+
+
+def _locate(dataset: Dataset, span: Shard, name: str, problem: Problem) -> Problem:
+    """The first chunk of a damaged file that cannot be decoded."""
+    length = dataset.chunk_samples(name)
+    for start in range(span.start, span.stop, length):
+        stop = min(start + length, span.stop)
+        try:
+            dataset.read_block(name, start, stop)
+        except DamagedShard:
+            detail = (
+                f"{problem.detail}; first bad chunk {(start - span.start) // length}, samples {start} to {stop - 1}"
+            )
+            return Problem(span.index, problem.file, "damaged", detail, start)
+        except UserError:  # a truncated file makes the shard count as unfinished: nothing in it is read
+            return Problem(span.index, problem.file, "damaged", f"{problem.detail}; none of it is read", span.start)
+    return Problem(span.index, problem.file, "damaged", f"{problem.detail}; yet every chunk decodes", None)

@@ -102,7 +102,7 @@ def verify(
         report = data.heal(dataset, load_recipe(heal, overrides or ()))
     typer.echo(str(report))
     if not report.ok:
-        raise UserError(f"{len(report.problems)} problems, named above", file=dataset)
+        raise UserError(f"{len(report.problems)} found, named above; the first: {report.problems[0]}", file=dataset)
 
 
 @app.command(epilog="Example: twin inspect sims.zarr -o sheet.png --beside real.zarr")
@@ -185,9 +185,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
     benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", help="Shipped benchmark, for example ps1-lenses.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the report and the catalogue.")],
-    json: Annotated[
-        Path | None, typer.Option(help="File for the metrics; default: metrics.json there.")
-    ] = None,
+    json: Annotated[Path | None, typer.Option(help="File for the metrics; default: metrics.json there.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of real data; default: TWIN_REAL_DATA.")] = None,
 ) -> None:
     """Hold a model against real observations."""
@@ -223,6 +221,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     log.addHandler(spoken)
     try:
         code = app(args=None if argv is None else list(argv), prog_name="twin", standalone_mode=False)
+        if code == 130:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):

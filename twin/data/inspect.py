@@ -12,8 +12,9 @@ from twin.data.load import Dataset, open_dataset
 from twin.io.atomic import atomic_path
 from twin.schema import UserError
 
-SOFT = 8.0  # asinh softening; larger = faint light stronger
-WHITE = 60.0  # mean value over the bands, in units of rms, that is white
+BLACK = -1.5  # value in units of rms that is black: below the sky, so that the noise can be compared too
+WHITE = 120.0  # mean value over the bands, in units of rms above BLACK, that is white
+SOFT = 24.0  # asinh softening; larger = faint light stronger
 UNSEEN = (40, 40, 70)  # colour of pixels without a value
 MARGIN, LABEL, TITLE = 4, 150, 24  # pixels
 
@@ -34,16 +35,16 @@ def counts(dataset: Dataset, indices: np.ndarray) -> np.ndarray:
 def colour(values: np.ndarray, rms: np.ndarray, bands: Sequence[str]) -> np.ndarray:
     """Colour pictures, uint8 (n, y, x, 3), of frames (n, band, y, x) in counts with their sky rms (n, band).
 
-    Each band is divided by its own rms; red, green and blue are i, r, g where there are such bands, else the last,
-    the middle and the first. With I the mean of the three, each is multiplied by asinh(SOFT I / WHITE) / asinh(SOFT)
-    / (I / WHITE): the stretch changes the brightness, not the colour (Lupton et al. 2004, PASP 116, 133). The same
-    numbers for all frames, so that simulated and real ones can be compared by eye. A band that is absent (all NaN) is
-    filled with the mean of the others.
+    Each band is divided by its own rms and BLACK subtracted; red, green and blue are i, r, g where there are such
+    bands, else the last, the middle and the first. With I the mean of the three, each is multiplied by
+    asinh(SOFT I / WHITE) / asinh(SOFT) / I: the stretch changes the brightness, not the colour (Lupton et al. 2004,
+    PASP 116, 133). The same numbers for all frames, so that simulated and real ones can be compared by eye. A band that
+    is absent (all NaN) is filled with the mean of the others.
     """
     bands = list(bands)
     chosen = [bands.index(b) for b in "irg"] if {"g", "r", "i"} <= set(bands) else [-1, len(bands) // 2, 0]
     level = rms[:, :, None, None]
-    ratio = np.divide(values, level, out=np.full(values.shape, np.nan, np.float32), where=level > 0)[:, chosen]
+    ratio = np.divide(values, level, out=np.full(values.shape, np.nan, np.float32), where=level > 0)[:, chosen] - BLACK
     empty = np.isnan(ratio)
     seen = ~empty.all(axis=1, keepdims=True)
     mean = np.where(empty, 0, ratio).sum(axis=1, keepdims=True) / np.maximum((~empty).sum(axis=1, keepdims=True), 1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from twin.io.atomic import atomic_folder
-from twin.io.layout import CHUNK_BYTES, ArraySpec, DatasetSpec
+from twin.io.layout import ArraySpec, DatasetSpec
 
 FORMAT = 1
 INVALID = -32768  # int16 pixel without a value
@@ -22,8 +22,9 @@ def sample_bytes(array: ArraySpec) -> int:
 
 
 def chunk_length(array: ArraySpec, spec: DatasetSpec) -> int:
-    """Samples in an inner chunk: as many as the frames', or the whole shard where that is small anyway."""
-    return spec.shard_samples if sample_bytes(array) * spec.shard_samples <= CHUNK_BYTES else spec.chunk_samples
+    """Samples in an inner chunk: as many as the frames', or the whole shard where that is no more bytes."""
+    whole = sample_bytes(array) * spec.shard_samples <= spec.frame_bytes * spec.chunk_samples
+    return spec.shard_samples if whole else spec.chunk_samples
 
 
 def shard_count(n: int, shard_samples: int) -> int:

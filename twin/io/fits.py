@@ -51,8 +51,8 @@ def write_images(
     hdus = fits.HDUList([fits.PrimaryHDU(header=header("PRIMARY"))])
     for name, image in images.items():
         hdus.append(fits.ImageHDU(np.asarray(image), header=header(name), name=name))
-    with atomic_path(path) as part, open(part, "xb") as file:
-        hdus.writeto(file, checksum=True)
+    with atomic_path(path) as part:
+        hdus.writeto(part, checksum=True)
 
 
 def read_images(path: str | Path) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
@@ -69,9 +69,9 @@ def read_images(path: str | Path) -> dict[str, tuple[np.ndarray, dict[str, Any]]
         raise UserError("no such file", file=path, suggestion=suggest(path.name, here))
     found: dict[str, tuple[np.ndarray, dict[str, Any]]] = {}
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), open(path, "rb") as file:
             warnings.simplefilter("error", AstropyUserWarning)  # truncation and checksum trouble are warnings there
-            with fits.open(path, memmap=False, checksum=True) as hdus:
+            with fits.open(file, memmap=False, checksum=True) as hdus:
                 for hdu in hdus:
                     if hdu.is_image and hdu.data is not None:
                         data = np.asarray(hdu.data)

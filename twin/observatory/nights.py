@@ -24,7 +24,8 @@ def draw(
     A night holds `exposures` exposures, `cadence` seconds apart; night k uses fold_in(key(seed), k), so that a row
     depends on (seed, its index) alone. The deviate of a channel is
         z(t) = sqrt(night) a + sum_j sqrt(share_j) x_j(t) + sqrt(rest) w(t)
-    with Ornstein-Uhlenbeck processes, corr[x_j(t), x_j(s)] = exp(-abs(t - s) / time_j), and of two bands b, c of one channel corr[z_b, z_c] = between_bands.
+    with Ornstein-Uhlenbeck processes, corr[x_j(t), x_j(s)] = exp(-abs(t - s) / time_j), and corr[z_b, z_c] of two bands
+    b, c of one channel is between_bands.
     """
     first, last = start // exposures, -(-(start + n) // exposures)
     batch = max(1, _ROWS // exposures)

@@ -48,7 +48,7 @@ def load_npz(path: Path, wanted: Mapping[str, tuple[tuple[int, ...], str]]) -> d
         raise UserError("no such file", file=path)
     found: dict[str, np.ndarray] = {}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             for name in wanted:
                 if name not in file.files:
                     raise UserError(f"has no array {name}, only {', '.join(file.files)}", file=path)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
 
-MAX_EVALUATIONS = 60  # of the residual and its Jacobian, per start
+MAX_STEPS = 60  # of a fit from one start
+TOLERANCE = 1e-5  # relative decrease of chi-square that ends a fit
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,38 @@ class _Problem:
         return np.array(out).T
 
 
+def _levenberg_marquardt(
+    problem: _Problem, start: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Parameters and chi-square at the nearest minimum inside the bounds (Marquardt 1963, forward differences).
+
+    The 8x8 normal equations take a hundredth of the time of SciPy's singular values of the whole Jacobian, whose
+    threads also fight for a busy machine's cores.
+    """
+    p, damping = start, 1e-2
+    residual = problem.residuals(p)
+    chi2 = float(residual @ residual)
+    for _ in range(MAX_STEPS):
+        delta = 1e-4 * np.where(p + 1e-4 > high, -1.0, 1.0)
+        jacobian = np.array([(problem.residuals(p + d) - residual) / d.sum() for d in np.diag(delta)])
+        normal, gradient = np.einsum("ik,jk->ij", jacobian, jacobian), jacobian @ residual
+        while damping < 1e8:
+            damped = normal + np.diag(damping * np.diag(normal) + 1e-12)
+            trial = np.clip(p - np.linalg.solve(damped, gradient), low, high)
+            found = problem.residuals(trial)
+            new = float(found @ found)
+            if new < chi2:
+                break
+            damping *= 5.0
+        else:
+            return p, chi2
+        gained = chi2 - new
+        p, residual, chi2, damping = trial, found, new, max(damping / 5.0, 1e-6)
+        if gained < TOLERANCE * chi2:
+            break
+    return p, chi2
+
+
 def _starts(frame: np.ndarray, sigma: np.ndarray) -> list[np.ndarray]:
     """Star positions to start from: two separations along the major axis of the light, and one across it."""
     light = np.clip(np.nan_to_num(np.nansum(frame / sigma**2, 0)), 0.0, None)
@@ -103,18 +135,10 @@ def fit_two_stars(frame: np.ndarray, rms: np.ndarray, gain: np.ndarray, pixel_sc
     bands = len(frame)
     low = np.array([0.0, 0.0, 0.0, 0.0, 1.5, *[1.5] * bands])
     high = np.array([size_x - 1.0, size_y - 1.0, size_x - 1.0, size_y - 1.0, 8.0, *[12.0] * bands])
-    best = None
+    fits = []
     for positions in _starts(frame, sigma):
         start = np.clip(np.concatenate([positions, [3.0], [4.5] * bands]), low + 1e-3, high - 1e-3)
-        fit = least_squares(
-            problem.residuals, start, bounds=(low, high), x_scale=np.array([1.0] * 4 + [1.0] + [1.0] * bands),
-            max_nfev=MAX_EVALUATIONS, ftol=1e-5, xtol=1e-5, gtol=1e-6,
-        )  # fmt: skip
-        if best is None or fit.cost < best.cost:
-            best = fit
-    assert best is not None
-    p = best.x
+        fits.append(_levenberg_marquardt(problem, start, low, high))
+    p, chi2 = min(fits, key=lambda fit: fit[1])
     count = max(1, int(np.count_nonzero(problem.weight)) - len(p) - 3 * bands)
-    return TwoStarFit(
-        float(np.hypot(p[0] - p[2], p[1] - p[3]) * pixel_scale), 2.0 * best.cost / count, problem.fluxes(p)
-    )
+    return TwoStarFit(float(np.hypot(p[0] - p[2], p[1] - p[3]) * pixel_scale), chi2 / count, problem.fluxes(p))

@@ -36,7 +36,10 @@ def fit_tempering(density: np.ndarray, edges: np.ndarray, truth: np.ndarray) -> 
     rows = np.arange(len(where))
 
     def build(p: np.ndarray) -> Tempering:
-        return Tempering(float(np.exp(np.clip(p[0], np.log(0.2), np.log(20.0)))), float(0.5 / (1.0 + np.exp(-p[1]))))
+        return Tempering(
+            float(np.exp(np.clip(p[0], np.log(0.2), np.log(20.0)))),
+            float(0.5 / (1.0 + np.exp(-np.clip(p[1], -20, 20)))),
+        )
 
     def loss(p: np.ndarray) -> float:
         return float(-np.log(build(p).apply(density, edges)[rows, where]).mean())

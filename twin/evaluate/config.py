@@ -1,0 +1,103 @@
+"""A benchmark as data: the YAML files of `twin/configs/benchmarks`, validated."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from twin.schema import UserError, load_yaml, quantity, suggest, validate
+
+Arcsec = Annotated[float, quantity("arcsec", gt=0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Quasars(_Strict):
+    """Which lenses are scored: class, inclusive range of catalogue separation, lower limit of r-band S/N."""
+
+    sled_class: str
+    separation: tuple[Arcsec, Arcsec]
+    snr_r: Annotated[float, Field(gt=0)]
+
+
+class SetAside(_Strict):
+    """An entry whose catalogue value is contradicted by its own frame, and why."""
+
+    name: str
+    reason: str
+
+
+class Matching(_Strict):
+    """Greedy one-to-one pairing in r magnitude, and the list it gave (beside the YAML file)."""
+
+    tolerance: Annotated[float, Field(gt=0)]
+    seed: int
+    pairs: str
+
+
+class Concentration(_Strict):
+    """Radii of the two apertures whose flux ratio is the concentration."""
+
+    inner: Arcsec
+    outer: Arcsec
+
+
+class RealLenses(_Strict):
+    """A benchmark on real lenses and the objects beside them."""
+
+    benchmark: str
+    function: Literal["ps1_lenses"]
+    title: str
+    source: str
+    folder: str
+    bands: tuple[str, ...]
+    centre_band: str
+    crop: Annotated[int, Field(gt=0)]
+    pixel_scale: Arcsec
+    quasars: Quasars
+    set_aside: tuple[SetAside, ...]
+    matching: Matching
+    concentration: Concentration
+    protocol: str
+
+
+class Simulated(_Strict):
+    """A benchmark on fresh simulations of the model's own recipe."""
+
+    benchmark: str
+    function: Literal["simulated"]
+    title: str
+    n: Annotated[int, Field(ge=100)]
+    seed: int
+    protocol: str
+
+
+KINDS: dict[str, type[RealLenses] | type[Simulated]] = {"ps1_lenses": RealLenses, "simulated": Simulated}
+
+
+def folder() -> Path:
+    """Where the shipped benchmarks lie."""
+    return Path(str(files("twin") / "configs" / "benchmarks"))
+
+
+def names() -> list[str]:
+    """Names of the shipped benchmarks."""
+    return sorted(path.stem for path in folder().glob("*.yaml"))
+
+
+def load(name: str) -> RealLenses | Simulated:
+    """The benchmark of that name. Raises UserError for an unknown one, with the nearest name."""
+    if name not in names():
+        raise UserError(
+            f'no benchmark "{name}"; there are {", ".join(names())}', key="benchmark", suggestion=suggest(name, names())
+        )
+    node = load_yaml(folder() / f"{name}.yaml")
+    kind = node.at("function").value
+    if kind not in KINDS:
+        raise node.error(f"must be one of {', '.join(KINDS)}", ("function",), suggest(str(kind), KINDS))
+    return validate(KINDS[kind], node)

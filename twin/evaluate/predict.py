@@ -1,0 +1,87 @@
+"""Run a model over a dataset, real or simulated alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from twin.data import Dataset, open_dataset
+from twin.evaluate.catalogue import UNCALIBRATED, check_format, columns, write_catalogue
+from twin.schema import UserError
+from twin.train import Model
+from twin.train.frames import recentre_crop
+from twin.train.prediction import Prediction
+
+BLOCK = 1024  # objects in memory at a time: 50 MB of 64x64 frames in three bands
+INVALID = -32768  # the int16 frame value of an unusable pixel
+
+
+class Predictor(Protocol):
+    """What a benchmark needs of a model."""
+
+    def predict(self, frames: np.ndarray, rms: np.ndarray) -> Prediction:
+        """Prediction for (n, band, y, x) counts with sky noise (n, band)."""
+
+
+def read_frames(dataset: Dataset, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    """(counts, valid) of samples [start, stop): (n, band, y, x) float32 and bool."""
+    frame = dataset.read("frame", start, stop)
+    valid = frame != INVALID
+    if "valid" in dataset.names:
+        given = dataset.read("valid", start, stop).astype(bool)
+        valid &= given if given.ndim == frame.ndim else given[:, None]
+    return frame.astype(np.float32) * dataset.read("noise/scale", start, stop)[:, :, None, None], valid
+
+
+def join(parts: list[Prediction]) -> Prediction:
+    """Predictions of several blocks of objects as one."""
+    lens = np.concatenate([p.lens for p in parts], axis=1)
+    separation = np.concatenate([p.separation for p in parts], axis=1)
+    return Prediction(lens, separation, parts[0].edges)
+
+
+def predict(model_dir: str | Path, dataset_path: str | Path, out: str | Path) -> None:
+    """Write the catalogue of a dataset's objects (`.parquet`, `.fits`, `.vot`, `.ecsv`).
+
+    Frames are recentred and cropped as in training; an object whose crop is incomplete is predicted and flagged.
+    Raises UserError for a model folder without its files, a dataset of other bands, an unknown ending.
+    """
+    check_format(Path(out))
+    model = Model.load(model_dir)
+    dataset = open_dataset(dataset_path)
+    check_bands(dataset, model.bands)
+    parts, whole = [], []
+    for start in range(0, dataset.n, BLOCK):
+        stop = min(start + BLOCK, dataset.n)
+        counts, valid = read_frames(dataset, start, stop)
+        crops, complete, _ = recentre_crop(counts, valid, model.centre_band, model.crop)
+        parts.append(model.predict(crops, dataset.read("noise/rms", start, stop)))
+        whole.append(complete)
+    names, position = identifiers(dataset)
+    about = {"model": str(model_dir), "dataset": str(dataset_path), "calibration": UNCALIBRATED}
+    cols = columns(names, join(parts), position=position, complete=np.concatenate(whole))
+    write_catalogue(Path(out), cols, about)
+
+
+def check_bands(dataset: Dataset, bands: tuple[str, ...]) -> None:
+    """Raises UserError where a dataset has other bands, or the same in another order."""
+    found = tuple(dataset.attrs.get("bands", ()))
+    if found != tuple(bands):
+        raise UserError(
+            f"has the bands {' '.join(found) or '(none)'}; needed are {' '.join(bands)}", file=dataset.path, key="bands"
+        )
+
+
+def identifiers(dataset: Dataset) -> tuple[np.ndarray, np.ndarray | None]:
+    """(n,) names of a dataset's objects, and (n, 2) RA, Dec in degrees where its catalogue has them."""
+    table = dataset.catalogue()
+    if table is None:
+        ids = dataset.read("object_id", 0, dataset.n) if "object_id" in dataset.names else np.arange(dataset.n)
+        return ids.astype(str), None
+    names = np.array([str(name) for name in table.column("name").to_pylist()])
+    if not {"ra", "dec"} <= set(table.column_names):
+        return names, None
+    position = [[np.nan if v is None else v for v in table.column(key).to_pylist()] for key in ("ra", "dec")]
+    return names, np.array(position, float).T

@@ -1,0 +1,102 @@
+"""From the name of a benchmark to its verdict: JSON, catalogue and report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import twin
+from twin.data import Dataset, ingest, open_dataset
+from twin.evaluate import config as benchmarks
+from twin.evaluate import ps1_lenses, simulated
+from twin.evaluate.catalogue import UNCALIBRATED, columns, write_catalogue
+from twin.evaluate.report import render
+from twin.evaluate.result import Result
+from twin.io.atomic import make_folder, plain_disk_errors, write_text
+from twin.schema import UserError
+from twin.train import Model
+
+
+def evaluate(
+    model_dir: str | Path,
+    benchmark_name: str,
+    out_dir: str | Path,
+    json_path: str | Path,
+    data: str | Path | None = None,
+    say: Callable[[str], None] = print,
+) -> Result:
+    """Score a model; write `report.html`, `catalogue.parquet`, `catalogue.fits` into out_dir and the metrics as JSON.
+
+    data    an ingested dataset, or a folder of real observations as `TWIN_REAL_DATA` names one (the default), which is
+            ingested into out_dir once. Not used by benchmarks on simulations.
+    say     takes lines of progress
+    Nothing but the ingested data is written before all scores are known. Raises UserError for an unknown benchmark,
+    missing real data, a model folder without its files, or a model or dataset of other bands.
+    """
+    config = benchmarks.load(benchmark_name)
+    out = Path(out_dir)
+    if out.exists() and not out.is_dir():
+        raise UserError("is a file, a folder is needed", file=out)
+    where = None if isinstance(config, benchmarks.Simulated) else find_data(config, data)
+    model = Model.load(model_dir)
+    if isinstance(config, benchmarks.Simulated):
+        result = simulated.run(model, config, say)
+        source = f"simulated, seed {config.seed}"
+    else:
+        if tuple(model.bands) != config.bands:
+            raise UserError(
+                f"sees the bands {' '.join(model.bands)}, {config.benchmark} has {' '.join(config.bands)}",
+                file=model_dir,
+            )
+        assert where is not None
+        dataset = open_ingested(config, where, out, say)
+        result = ps1_lenses.run(model, dataset, config, say)
+        source = str(config.source)
+    write(result, out, Path(json_path), {"model": Path(model_dir).name, "data": source, "twin": twin.__version__})
+    return result
+
+
+def find_data(config: benchmarks.RealLenses, data: str | Path | None) -> Path:
+    """The folder that holds a benchmark's real observations. Raises UserError where there is none."""
+    given = data if data is not None else os.environ.get("TWIN_REAL_DATA")
+    if not given:
+        raise UserError(
+            f"{config.benchmark} needs real observations: set it to their folder, or give --data", key="TWIN_REAL_DATA"
+        )
+    path = Path(given)
+    if not path.is_dir():
+        raise UserError(
+            "no such folder of real observations", file=path, key="TWIN_REAL_DATA" if data is None else "--data"
+        )
+    return path
+
+
+def open_ingested(config: benchmarks.RealLenses, where: Path, out: Path, say: Callable[[str], None]) -> Dataset:
+    """The dataset at `where`; raw observations are ingested into `out` first, unless that was done before."""
+    if (where / "zarr.json").exists():
+        return open_dataset(where)
+    cached = out / f"{config.source}.zarr"
+    if not cached.exists():
+        folder = where / config.folder if (where / config.folder).is_dir() else where
+        say(f"ingesting {config.source} from {folder}")
+        with plain_disk_errors(out):
+            make_folder(out)
+        ingest(config.source, folder, cached)
+    return open_dataset(cached)
+
+
+def write(result: Result, out: Path, json_path: Path, about: dict[str, str]) -> None:
+    """The report, the catalogue in two formats and the JSON."""
+    rows = np.arange(len(result.names))
+    cols = columns(result.names, result.prediction.take(rows), position=result.position)
+    meta = {**about, "benchmark": result.benchmark, "calibration": UNCALIBRATED}
+    page = render(result, about)
+    with plain_disk_errors(out):
+        make_folder(out)
+    write_text(out / "report.html", page)
+    for ending in ("parquet", "fits"):
+        write_catalogue(out / f"catalogue.{ending}", cols, meta)
+    write_text(json_path, result.as_json())

@@ -121,53 +121,87 @@ def _batches(
     epoch: int,
     start: int,
 ) -> Iterator[Batch]:
+    reader = _Reader(sources, names)
     skip = start * batch
     rest: Batch | None = None
-    said: set[str] = set()
     for number, window in enumerate(windows):
         size = sum(len(block.ids) for block in window)
         if skip >= size:
             skip -= size
             continue
-        mixed = _read_window(sources, names, window, np.random.default_rng([seed, epoch, number]), said)
-        mixed = {name: values[skip:] for name, values in mixed.items()}
-        skip = 0
-        if rest is not None:
-            mixed = {name: np.concatenate([rest[name], values]) for name, values in mixed.items()}
-        length = len(next(iter(mixed.values())))
-        for first in range(0, length - batch + 1, batch):
-            yield {name: values[first : first + batch] for name, values in mixed.items()}
-        rest = {name: values[length - length % batch :] for name, values in mixed.items()}
+        buffer, place = reader.read(window, np.random.default_rng([seed, epoch, number]))
+        place, skip = place[skip:], 0
+        while len(place):
+            wanted = batch - (0 if rest is None else len(next(iter(rest.values()))))
+            taken, place = place[:wanted], place[wanted:]
+            part = {name: values[taken] for name, values in buffer.items()}  # a copy: the buffer is used again
+            if rest is not None:
+                part = {name: np.concatenate([rest[name], values]) for name, values in part.items()}
+            rest = part if len(taken) < wanted else None
+            if rest is None:
+                yield part
 
 
-def _read_window(
-    sources: Sequence[Dataset], names: Sequence[str], window: Sequence[_Block], rng: np.random.Generator, said: set[str]
-) -> Batch:
-    """All samples of a window in random order; places of damaged ones are filled with healthy ones."""
-    sizes = [len(block.ids) for block in window]
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    healthy = []
-    for block in window:
-        source = sources[block.source]
-        inside = block.ids - block.start
-        try:
-            read = [source.read_block(name, block.start, block.stop)[inside] for name in names]
-        except DamagedShard as error:
-            healthy.append(False)
-            if str(error) not in said:
-                said.add(str(error))
-                log.warning("%s: left out; `twin verify` names all damage", error)
-            continue
-        healthy.append(True)
-        for name, values in zip(names, read, strict=True):
-            parts[name].append(values)
-    if not any(healthy):
-        raise UserError("every chunk of a whole buffer is damaged; `twin verify` names them", file=sources[0].path)
-    # place of each sample of the window among the samples that could be read, -1 = damaged
-    good = np.repeat(healthy, sizes)
-    place = np.where(good, np.cumsum(good) - 1, -1)[rng.permutation(len(good))]
-    place[place < 0] = np.resize(place[place >= 0], int((place < 0).sum()))
-    return {name: np.concatenate(values)[place] for name, values in parts.items()}
+class _Reader:
+    """Fills one buffer a window, again and again; keeps what is small enough to be one chunk a shard."""
+
+    def __init__(self, sources: Sequence[Dataset], names: Sequence[str]) -> None:
+        self._sources, self._names = sources, names
+        self._buffer: Batch = {}
+        self._small: dict[tuple[int, str, int], np.ndarray | DamagedShard] = {}
+        self._said: set[str] = set()
+
+    def read(self, window: Sequence[_Block], rng: np.random.Generator) -> tuple[Batch, np.ndarray]:
+        """Healthy samples of a window, and in random order the place of each sample among them.
+
+        Places of damaged samples are given to healthy ones.
+        """
+        sizes = [len(block.ids) for block in window]
+        self._reserve(sum(sizes))
+        good = np.zeros(sum(sizes), bool)
+        filled = 0
+        for block, end in zip(window, np.cumsum(sizes), strict=True):
+            try:
+                values = [self._values(block, name) for name in self._names]
+            except DamagedShard as error:
+                if str(error) not in self._said:
+                    self._said.add(str(error))
+                    log.warning("%s: left out; `twin verify` names all damage", error)
+                continue
+            good[end - len(block.ids) : end] = True
+            for name, part in zip(self._names, values, strict=True):
+                self._buffer[name][filled : filled + len(part)] = part
+            filled += len(block.ids)
+        if not filled:
+            raise UserError(
+                "every chunk of a whole buffer is damaged; `twin verify` names them", file=self._sources[0].path
+            )
+        place = np.where(good, np.cumsum(good) - 1, -1)[rng.permutation(len(good))]
+        place[place < 0] = np.resize(place[place >= 0], int((place < 0).sum()))
+        return self._buffer, place
+
+    def _reserve(self, samples: int) -> None:
+        source = self._sources[0]
+        for name in self._names:
+            if name not in self._buffer or len(self._buffer[name]) < samples:
+                self._buffer[name] = np.empty((samples, *source.shape(name)), source.dtype(name))
+
+    def _values(self, block: _Block, name: str) -> np.ndarray:
+        source = self._sources[block.source]
+        if source.chunk_samples(name) < source.shard_samples:
+            return source.read_block(name, block.start, block.stop)[block.ids - block.start]
+        shard = block.start // source.shard_samples
+        first = shard * source.shard_samples
+        key = (block.source, name, shard)
+        if key not in self._small:
+            try:
+                self._small[key] = source.read_block(name, first, min(first + source.shard_samples, source.n))
+            except DamagedShard as error:
+                self._small[key] = error
+        found = self._small[key]
+        if isinstance(found, DamagedShard):
+            raise found
+        return found[block.ids - first]
 
 
 def _prefetched(source: Iterator[Batch], depth: int) -> Iterator[Batch]:

@@ -134,8 +134,10 @@ class Dataset:
             first, last = int(start), self.n if stop is None else int(stop)  # type: ignore[arg-type]
             if not 0 <= first <= last <= self.n:
                 raise UserError(f"samples {first}:{last} asked, it has 0:{self.n}", file=self.path, key=name)
-            parts = [self.read_block(name, a, b) for a, b in self._pieces(first, last)]
-            return np.concatenate(parts) if parts else np.empty((0, *array.shape[1:]), array.dtype)
+            out = np.empty((last - first, *array.shape[1:]), array.dtype)
+            for a, b in self._pieces(first, last, self.chunk_samples(name)):
+                out[a - first : b - first] = self.read_block(name, a, b)
+            return out
         indices = np.asarray(start)
         if indices.size and (indices.min() < 0 or indices.max() >= self.n):
             raise UserError(f"samples {indices.min()} to {indices.max()} asked, it has 0:{self.n}", file=self.path)
@@ -198,10 +200,10 @@ class Dataset:
             )
         return self._arrays[name]
 
-    def _pieces(self, start: int, stop: int) -> list[tuple[int, int]]:
-        """[start, stop) cut at the shards' edges."""
-        edges = range(start // self.shard_samples * self.shard_samples, stop, self.shard_samples)
-        return [(max(start, a), min(stop, a + self.shard_samples)) for a in edges] if stop > start else []
+    def _pieces(self, start: int, stop: int, length: int) -> list[tuple[int, int]]:
+        """[start, stop) cut at the chunks' edges, and so at the shards', which hold whole chunks."""
+        edges = range(start // length * length, stop, length) if stop > start else ()
+        return [(max(start, a), min(stop, a + length)) for a in edges]
 
     def _finished(self, index: int) -> bool:
         """A manifest stands and every file has its length: Zarr would read a lost file as zeros."""

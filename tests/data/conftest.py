@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # fake_recipe is also imported by the child processes of these tests
+sys.path.insert(0, str(Path(__file__).parent))  # fake is also imported by the child processes of these tests
 
-import fake_recipe  # noqa: E402
+import fake  # noqa: E402
 
 from twin.data import simulate  # noqa: E402
 
@@ -18,13 +18,13 @@ from twin.data import simulate  # noqa: E402
 @pytest.fixture
 def recipe():
     """Shards of 12 samples of 8x8 pixels."""
-    return fake_recipe.small()
+    return fake.small()
 
 
 @pytest.fixture(scope="session")
 def _pristine(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("pristine") / "x.zarr"
-    simulate(fake_recipe.small(), path, 100, seed=3, progress=False)
+    simulate(fake.small(), path, 100, seed=3, progress=False)
     return path
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fake_recipe
+import fake
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,7 +73,7 @@ def test_counts_scale_and_holes(tmp_path):
             ArraySpec("noise/scale", (1,), "float32", ("band",)),
         )
     )
-    made = type("Holes", (fake_recipe.FakeRecipe,), {"shard": shard})(spec, bands=("r",))
+    made = type("Holes", (fake.FakeRecipe,), {"shard": shard})(spec, bands=("r",))
     simulate(made, tmp_path / "x.zarr", 2, progress=False)
     got = counts(open_dataset(tmp_path / "x.zarr"), np.array([0, 1]))
     np.testing.assert_array_equal(got[:, 0].reshape(2, 4), [[np.nan, 3.5, 3.5, 3.5], [3.5, 3.5, 3.5, np.nan]])
@@ -84,7 +84,7 @@ def test_counts_scale_and_holes(tmp_path):
 def test_rows_hold_their_class(dataset):
     opened = open_dataset(dataset)
     rows = rows_of(opened, 5, seed=0)
-    assert [name for name, _ in rows] == list(fake_recipe.CLASSES)
+    assert [name for name, _ in rows] == list(fake.CLASSES)
     for value, (_, ids) in enumerate(rows):
         assert len(ids) == 5
         assert (opened.read("label/class", ids) == value).all()
@@ -92,7 +92,7 @@ def test_rows_hold_their_class(dataset):
 
 
 def test_a_sheet_has_a_row_a_class_and_stands_upright(tmp_path, dataset, monkeypatch):
-    bright = fake_recipe.FakeRecipe.shard
+    bright = fake.FakeRecipe.shard
 
     def low(self, seed, shard, count):
         """All light in the first row of pixels: the bottom of the sky."""
@@ -101,8 +101,8 @@ def test_a_sheet_has_a_row_a_class_and_stands_upright(tmp_path, dataset, monkeyp
         frame[:, :, 0] = 3000
         return arrays | {"frame": frame}
 
-    monkeypatch.setattr(fake_recipe.FakeRecipe, "shard", low)
-    simulate(fake_recipe.small(), tmp_path / "low.zarr", 100, progress=False)
+    monkeypatch.setattr(fake.FakeRecipe, "shard", low)
+    simulate(fake.small(), tmp_path / "low.zarr", 100, progress=False)
     contact_sheet(dataset, tmp_path / "sheet.png", beside=tmp_path / "low.zarr", per_class=4, zoom=3)
     sheet = picture(tmp_path / "sheet.png")
     side = 8 * 3
@@ -114,7 +114,7 @@ def test_a_sheet_has_a_row_a_class_and_stands_upright(tmp_path, dataset, monkeyp
 
 
 def test_scales_on_the_sky_agree(tmp_path, dataset):
-    simulate(fake_recipe.small(pixel_scale=0.5), tmp_path / "coarse.zarr", 100, progress=False)
+    simulate(fake.small(pixel_scale=0.5), tmp_path / "coarse.zarr", 100, progress=False)
     contact_sheet(dataset, tmp_path / "a.png", beside=tmp_path / "coarse.zarr", per_class=1)
     assert len(picture(tmp_path / "a.png")) == 2 * TITLE + 3 * (16 + MARGIN) + 3 * (32 + MARGIN) + MARGIN
 
@@ -122,7 +122,7 @@ def test_scales_on_the_sky_agree(tmp_path, dataset):
 def test_what_cannot_be_drawn(tmp_path, dataset):
     with pytest.raises(UserError, match="no such dataset"):
         contact_sheet(dataset, tmp_path / "a.png", beside=tmp_path / "none.zarr")
-    spectra = fake_recipe.FakeRecipe(DatasetSpec((ArraySpec("frame", (5,), "float32", ("channel",)),)))
+    spectra = fake.FakeRecipe(DatasetSpec((ArraySpec("frame", (5,), "float32", ("channel",)),)))
     spectra.shard = lambda seed, shard, count: {"frame": np.ones((count, 5), np.float32)}  # type: ignore[method-assign]
     simulate(spectra, tmp_path / "spectra.zarr", 3, progress=False)
     with pytest.raises(UserError, match="no two-dimensional frames"):

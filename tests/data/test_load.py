@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 
-import fake_recipe
+import fake
 import numpy as np
 import pytest
 
@@ -39,7 +39,7 @@ def test_what_a_dataset_says_of_itself(dataset):
     assert opened.dtype("truth") == np.float32
     assert opened.units("frame") == "ct"
     assert opened.coordinate("parameter") == ("theta_E", "q")
-    assert opened.attrs["classes"] == list(fake_recipe.CLASSES)
+    assert opened.attrs["classes"] == list(fake.CLASSES)
     assert opened.catalogue() is None
     assert "n=100" in repr(opened)
 
@@ -172,7 +172,7 @@ def test_two_datasets_are_mixed_and_splits_kept(tmp_path, dataset, recipe):
 
 
 def test_arrays_that_differ_between_datasets(tmp_path, dataset):
-    other = fake_recipe.FakeRecipe(fake_recipe.SmallSpec(fake_recipe.arrays(6), {}))
+    other = fake.FakeRecipe(fake.SmallSpec(fake.arrays(6), {}))
     simulate(other, tmp_path / "y.zarr", 20, progress=False)
     both = [open_dataset(dataset), open_dataset(tmp_path / "y.zarr")]
     with pytest.raises(UserError, match="frame: differs in shape"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-import fake_recipe
+import fake
 import numpy as np
 import pytest
 
@@ -81,8 +81,8 @@ def test_heal_makes_the_same_bytes_again(dataset, recipe, flip):
 def test_heal_refuses_another_recipe_and_other_values(dataset, recipe, flip, monkeypatch):
     flip(dataset / FRAME, 10)
     with pytest.raises(UserError, match="another recipe"):
-        heal(dataset, fake_recipe.small(sha256="b" * 64), progress=False)
-    monkeypatch.setattr(recipe, "shard", lambda seed, shard, count: fake_recipe.small().shard(seed + 1, shard, count))
+        heal(dataset, fake.small(sha256="b" * 64), progress=False)
+    monkeypatch.setattr(recipe, "shard", lambda seed, shard, count: fake.small().shard(seed + 1, shard, count))
     with pytest.raises(UserError, match="shard 3: comes out with other values"):
         heal(dataset, recipe, progress=False)
     assert verify(dataset).bad_shards == (3,)

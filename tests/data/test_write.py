@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-import fake_recipe
+import fake
 import numpy as np
 import pytest
 
@@ -59,7 +59,7 @@ def test_values_and_metadata_by_zarr(dataset, recipe):
 def test_the_real_sizes_of_shards_and_chunks(tmp_path):
     import zarr
 
-    simulate(fake_recipe.full_size(), tmp_path / "x.zarr", 2, progress=False)
+    simulate(fake.full_size(), tmp_path / "x.zarr", 2, progress=False)
     frame = zarr.open_array(tmp_path / "x.zarr" / "frame", mode="r")
     label = zarr.open_array(tmp_path / "x.zarr" / "label" / "lens", mode="r")
     assert frame.shards[0] * frame[0].nbytes == pytest.approx(64 * 2**20, rel=0.05)
@@ -135,7 +135,7 @@ def test_disjoint_ranges_make_one_dataset(tmp_path, dataset, recipe):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"recipe": fake_recipe.small(sha256="b" * 64)}, "recipe: holds a dataset with recipe aaaaaaaaaaaa"),
+        ({"recipe": fake.small(sha256="b" * 64)}, "recipe: holds a dataset with recipe aaaaaaaaaaaa"),
         ({"seed": 4}, "seed: holds a dataset with seed 3, not 4"),
         ({"n": 101}, "n: holds a dataset with n 100, not 101"),
         ({"n": 0}, "n: is 0, must be positive"),
@@ -210,13 +210,13 @@ def test_a_full_disk_leaves_no_half_shard(tmp_path, recipe, monkeypatch, file):
 def test_arrays_other_than_declared_are_a_fault(tmp_path, recipe, monkeypatch):
     good = recipe.shard(0, 0, 4)
     for change in ({"frame": good["frame"].astype(np.int32)}, {"extra": good["frame"]}, {"truth": good["truth"][:3]}):
-        monkeypatch.setattr(fake_recipe.FakeRecipe, "shard", lambda self, *_, change=change: good | change)
+        monkeypatch.setattr(fake.FakeRecipe, "shard", lambda self, *_, change=change: good | change)
         with pytest.raises(ValueError, match="instead of"):
             simulate(recipe, tmp_path / "x.zarr", 4, progress=False)
 
 
 def test_overlapping_ranges_exclude_each_other_disjoint_ones_do_not(tmp_path):
-    slow, quick = fake_recipe.small(pause=0.4), fake_recipe.small()
+    slow, quick = fake.small(pause=0.4), fake.small()
     path = tmp_path / "x.zarr"
     other = threading.Thread(target=simulate, args=(slow, path, 100, 3), kwargs={"shards": (0, 3), "progress": False})
     other.start()
@@ -234,8 +234,8 @@ def start_child(path: Path, pause: float, n: int = 100) -> subprocess.Popen[byte
     """A process that writes the dataset slowly."""
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "import fake_recipe; from twin.data import simulate\n"
-        f"simulate(fake_recipe.small(pause={pause}), {str(path)!r}, {n}, seed=3, progress=False)"
+        "import fake; from twin.data import simulate\n"
+        f"simulate(fake.small(pause={pause}), {str(path)!r}, {n}, seed=3, progress=False)"
     )
     child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
     while len(list(path.glob("manifest/*.json"))) < 2:

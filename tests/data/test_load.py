@@ -66,22 +66,16 @@ def damage_array(path):
     (path / "truth" / "zarr.json").write_text("{}")
 
 
-def foreign(path):
-    meta = json.loads((path / "zarr.json").read_text())
-    del meta["attributes"]["twin_format"]
-    (path / "zarr.json").write_text(json.dumps(meta))
+def attributes(**change):
+    """Change attributes of the group; None removes one."""
 
+    def edit(path):
+        meta = json.loads((path / "zarr.json").read_text())
+        both = meta["attributes"] | change
+        meta["attributes"] = {key: value for key, value in both.items() if value is not None}
+        (path / "zarr.json").write_text(json.dumps(meta))
 
-def newer(path):
-    meta = json.loads((path / "zarr.json").read_text())
-    meta["attributes"]["twin_format"] = 99
-    (path / "zarr.json").write_text(json.dumps(meta))
-
-
-def without_n(path):
-    meta = json.loads((path / "zarr.json").read_text())
-    meta["attributes"]["n"] = "many"
-    (path / "zarr.json").write_text(json.dumps(meta))
+    return edit
 
 
 def without_manifests(path):
@@ -95,9 +89,14 @@ def without_manifests(path):
         (lambda p: (p / "zarr.json").unlink(), "no Zarr v3 dataset"),
         (damage_metadata, "damaged or truncated"),
         (damage_array, "metadata is damaged"),
-        (foreign, "no dataset that twin wrote"),
-        (newer, "has format 99"),
-        (without_n, "n: is missing or wrong"),
+        (attributes(twin_format=None), "no dataset that twin wrote"),
+        (attributes(twin_format=99), "has format 99"),
+        (attributes(n="many"), "n: is missing or wrong"),
+        (attributes(n=10**15), "n: needs more than"),
+        (attributes(n=99), "is not an array of 99 samples"),
+        (attributes(shard_samples=-12), "shard_samples: is missing or wrong"),
+        (attributes(arrays=["frame", "../y.zarr/frame"]), "metadata is damaged|is not an array"),
+        (lambda p: (p / "zarr.json").write_text("[]"), "no dataset that twin wrote"),
         (without_manifests, "none of its 9 shards is finished"),
         (lambda p: (p / "manifest/000001.json").unlink(), r"1 of its 9 shards are unfinished .*\(1\)"),
         (lambda p: (p / "frame/c/2/0/0/0").write_bytes(b""), r"1 of its 9 shards .* lost files \(2\)"),

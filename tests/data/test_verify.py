@@ -116,3 +116,11 @@ def test_damage_does_not_hide_in_what_is_open_already(dataset, flip):
     (dataset / "label/lens/c/4").unlink()
     with pytest.raises(UserError, match="the file is gone"):
         opened.read("label/lens")
+
+
+def test_a_dataset_cannot_name_files_outside(dataset):
+    meta = json.loads((dataset / "zarr.json").read_text())
+    meta["attributes"]["files"] = {"../secret": "0" * 64}
+    (dataset / "zarr.json").write_text(json.dumps(meta))
+    with pytest.raises(UserError, match=r"files: names a file outside: \.\./secret"):
+        verify(dataset)

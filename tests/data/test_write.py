@@ -18,6 +18,7 @@ import pytest
 
 from twin.data import open_dataset, simulate, verify
 from twin.data.manifest import hash_values
+from twin.io.layout import ArraySpec
 from twin.schema import UserError
 
 
@@ -262,6 +263,27 @@ def test_a_killed_writer_loses_only_unfinished_shards(tmp_path, dataset, recipe,
     assert {name: stamps(path)[name] for name in before} == before
     assert verify(path).ok
     assert left_over(path) == []
+
+
+def test_two_processes_begin_one_dataset_together(tmp_path, dataset):
+    path = tmp_path / "x2.zarr"
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import fake; from twin.data import simulate\n"
+        f"simulate(fake.small(), {str(path)!r}, 100, seed=3, progress=False, shards=(%d, %d))"
+    )
+    children = [subprocess.Popen([sys.executable, "-c", code % shards]) for shards in ((0, 4), (4, 9))]
+    assert [child.wait(timeout=60) for child in children] == [0, 0]
+    assert hashes(path) == hashes(dataset)
+    assert left_over(path) == []
+
+
+@pytest.mark.parametrize("coords", [{"colour": ("g", "r", "i")}, {"band": ("g", "r")}, {"band": ("u", "r", "i")}])
+def test_coordinates_that_contradict_are_a_fault(tmp_path, coords):
+    spec = fake.SmallSpec((*fake.arrays(8), ArraySpec("more", (3,), "float32", ("band",), coords=coords)))
+    with pytest.raises(ValueError, match="more: "):
+        simulate(fake.FakeRecipe(spec), tmp_path / "x.zarr", 4, progress=False)
+    assert not (tmp_path / "x.zarr").exists()
 
 
 def test_progress_is_said_on_stderr(tmp_path, recipe, capsys):

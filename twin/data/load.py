@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import pyarrow
 
 
+MAX_SHARDS = 1_000_000  # 64 TB of frames: more is a damaged number
+
+
 class DamagedShard(UserError):
     """Bytes of a shard that are not what was written."""
 
@@ -57,8 +60,10 @@ def read_attrs(path: str | Path) -> dict[str, Any]:
     if attrs["twin_format"] != FORMAT:
         raise UserError(f"has format {attrs['twin_format']}, this version reads {FORMAT}", file=folder)
     for key, kind in (("n", int), ("shard_samples", int), ("chunk_samples", int), ("arrays", list)):
-        if not isinstance(attrs.get(key), kind) or not attrs[key]:
+        if not isinstance(attrs.get(key), kind) or not attrs[key] or (kind is int and attrs[key] < 0):
             raise UserError("is missing or wrong in the metadata", file=folder / "zarr.json", key=key)
+    if shard_count(attrs["n"], attrs["shard_samples"]) > MAX_SHARDS:
+        raise UserError(f"needs more than {MAX_SHARDS} shards", file=folder / "zarr.json", key="n")
     return attrs
 
 

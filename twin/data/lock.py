@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from twin.io.atomic import plain_disk_errors
 from twin.schema import UserError
 
 
@@ -25,7 +26,8 @@ def shard_range_lock(folder: Path, start: int, stop: int) -> Iterator[None]:
             if first < stop and start < last and _held(other):
                 raise UserError(f"another process is writing shards {first} to {last - 1}", file=folder)
         mine = place / f".{start}-{stop}.lock"
-        handle = os.open(mine, os.O_RDWR | os.O_CREAT, 0o666)
+        with plain_disk_errors(mine):
+            handle = os.open(mine, os.O_RDWR | os.O_CREAT, 0o666)
         fcntl.flock(handle, fcntl.LOCK_EX)
     try:
         yield

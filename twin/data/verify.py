@@ -70,6 +70,8 @@ def verify(path: str | Path) -> Report:
     dataset = Dataset(path)
     problems: list[Problem] = []
     for name, sha256 in dataset.attrs.get("files", {}).items():
+        if Path(name).name != name:  # never out of the dataset's folder
+            raise UserError(f"names a file outside: {name}", file=dataset.path, key="files")
         problems += _check_file(dataset.path, None, name, sha256)
     total = len(dataset.shards) + len(dataset.unfinished)
     for shard in range(total):

@@ -55,7 +55,7 @@ def load_npz(path: Path, wanted: Mapping[str, tuple[tuple[int, ...], str]]) -> d
                 found[name] = file[name]
     except UserError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise UserError(f"cannot be read as npz ({error})", file=path) from error
     for name, (shape, dtype) in wanted.items():
         if found[name].shape != shape or found[name].dtype != np.dtype(dtype):

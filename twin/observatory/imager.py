@@ -12,6 +12,7 @@ from jax import Array
 from twin.observatory import nights
 from twin.observatory.config import InstrumentConfig, find_instrument, list_instruments, read_config
 from twin.observatory.psf import ARCSEC, Optics
+from twin.observatory.reading import read_telemetry
 from twin.observatory.state import ImagerState
 from twin.observatory.telemetry import KINDS, Channel, build_channels
 from twin.schema import Node, UserError
@@ -61,19 +62,18 @@ class Imager:
 
     def draw_exposures(self, seed: int, n: int, start: int = 0) -> np.ndarray:
         """Telemetry (n, C) float32 of exposures start .. start + n - 1 of the nights that belong to `seed`."""
-        if n < 0 or start < 0 or not 0 <= seed < 2**32:
-            raise UserError(f"cannot draw {n} exposures from {start} with seed {seed}: a seed is 0 to {2**32 - 1}")
+        if n < 0 or start < 0 or start + n > 2**31 or not 0 <= seed < 2**32:
+            limits = f"a seed is 0 to {2**32 - 1}, exposures end at 2^31"
+            raise UserError(f"cannot draw {n} exposures from {start} with seed {seed}: {limits}")
         plan = self.config.nights
         return nights.draw(self.telemetry_channels, plan.exposures, plan.cadence, seed, n, start)
 
     def read_exposures(self, path: str | Path, seed: int = 0) -> np.ndarray:
         """Telemetry (n, C) float32 of a table with one exposure a row.
 
-        Channels that the table lacks are drawn from their priors, independently for each row, with a Notice.
+        Channels that the table lacks are drawn from their priors, independently for each row, and a warning is logged.
         Raises UserError with file, row and column for every value that cannot be meant.
         """
-        from twin.observatory.reading import read_telemetry
-
         values, missing = read_telemetry(path, self.telemetry_channels, self.config)
         if missing:
             drawn = nights.draw(self.telemetry_channels, 1, 1.0, seed, len(values))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import jax
@@ -42,7 +42,7 @@ def draw(
 
 
 @lru_cache(maxsize=16)
-def _nights(channels: tuple[Channel, ...], exposures: int, cadence: float):
+def _nights(channels: tuple[Channel, ...], exposures: int, cadence: float) -> Callable[[Array, Array], Array]:
     """Compiled (key, night numbers (N,)) -> telemetry (N, exposures, C)."""
     sources, mix = _sources(channels)
     drifts = [(i, j) for i, c in enumerate(sources) for j in range(len(c.drift))]

@@ -60,13 +60,13 @@ def write_psfs(instrument: str | Path, telemetry: str | Path, out: str | Path, s
     rows = imager.read_exposures(telemetry, seed)
     if len(rows) > MAX_EXPOSURES:
         raise UserError(f"has {len(rows)} exposures: at most {MAX_EXPOSURES} at a time", file=telemetry)
+    folder = Path(out)
+    with plain_disk_errors(folder):
+        make_folder(folder)
     psf = fine_psf(imager)
     stamps = np.stack([np.asarray(psf(jnp.asarray(row))) for row in rows])
     scale = imager.pixel_scale / OVERSAMPLE
     shapes = [[measure(stamp, scale, total=1.0) for stamp in exposure] for exposure in stamps]
-    folder = Path(out)
-    with plain_disk_errors(folder):
-        make_folder(folder)
     write_images(folder / "psf.fits", *_images(imager, stamps, scale, Path(telemetry).name))
     with atomic_path(folder / "psf.ecsv") as part:
         shape_table(imager, shapes).write(part, format="ascii.ecsv", overwrite=True)
@@ -130,7 +130,8 @@ def draw(imager: Imager, stamps: np.ndarray, shapes: list[list[PsfShape]]) -> An
     middle = int(np.argsort(np.nanmean(fwhm, 1))[len(fwhm) // 2])
     colours = [colormaps["turbo"](x) for x in np.linspace(0.1, 0.9, len(bands))] if len(bands) > 1 else ["tab:blue"]
     figure = Figure(figsize=(max(8.0, 2.1 * len(bands)), 9.5), layout="constrained")
-    top, low = figure.subfigures(2, 1, height_ratios=[1, 2.4])
+    halves = figure.subfigures(2, 1, height_ratios=[1, 2.4])
+    top, low = halves[0], halves[1]
     figure.suptitle(
         f"{imager.name}: exposure {middle} of {len(shapes)} (median FWHM), peak = 1, contour at half", fontsize=10
     )

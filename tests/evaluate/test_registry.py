@@ -147,6 +147,7 @@ def test_simulated_benchmark_scores_fresh_frames_of_the_recipe(monkeypatch, fake
         ({"bands": ("g", "r", "z")}, "real.zarr: bands: has the bands g r z; needed are g r i"),
         ({"catalogue": False}, "real.zarr: catalogue: the catalogue lacks"),
         ({"sees": ("u", "g", "r")}, "model: sees the bands u g r, ps1-lenses has g r i"),
+        ({"crop": 32}, "model: crop: sees 32x32 pixels, ps1-lenses has 40"),
     ],
 )
 def test_mistakes_end_in_one_line_and_write_nothing(tmp_path, sky, model, fake, monkeypatch, change, message):
@@ -154,6 +155,7 @@ def test_mistakes_end_in_one_line_and_write_nothing(tmp_path, sky, model, fake, 
     path = on_disk(sky, tmp_path / "real.zarr", change.get("bands", ("g", "r", "i")), change.get("catalogue", True))
     if "sees" in change:
         monkeypatch.setattr(fake.Oracle, "bands", change["sees"])
+    monkeypatch.setattr(fake.Oracle, "crop", change.get("crop", 40))
     with pytest.raises(UserError, match=message) as caught:
         evaluate(model, change.get("benchmark", "ps1-lenses"), tmp_path / "out", tmp_path / "s.json",
                  data=change.get("data", path))  # fmt: skip

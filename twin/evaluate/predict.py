@@ -10,8 +10,8 @@ import numpy as np
 from twin.data import Dataset, open_dataset
 from twin.evaluate.catalogue import UNCALIBRATED, check_format, columns, write_catalogue
 from twin.schema import UserError
-from twin.train import Model
 from twin.train.frames import recentre_crop
+from twin.train.model import Model
 from twin.train.prediction import Prediction
 
 BLOCK = 1024  # objects in memory at a time: 50 MB of 64x64 frames in three bands

@@ -17,7 +17,7 @@ from twin.evaluate.report import render
 from twin.evaluate.result import Result
 from twin.io.atomic import make_folder, plain_disk_errors, write_text
 from twin.schema import UserError
-from twin.train import Model
+from twin.train.model import Model
 
 
 def evaluate(
@@ -50,6 +50,12 @@ def evaluate(
             raise UserError(
                 f"sees the bands {' '.join(model.bands)}, {config.benchmark} has {' '.join(config.bands)}",
                 file=model_dir,
+            )
+        if model.crop != config.crop:
+            raise UserError(
+                f"sees {model.crop}x{model.crop} pixels, {config.benchmark} has {config.crop}",
+                file=model_dir,
+                key="crop",
             )
         assert where is not None
         dataset = open_ingested(config, where, out, say)

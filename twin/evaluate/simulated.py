@@ -11,8 +11,8 @@ from twin.evaluate.config import Simulated
 from twin.evaluate.predict import INVALID, join
 from twin.evaluate.result import Result
 from twin.schema import UserError
-from twin.train import Model
 from twin.train.frames import recentre_crop
+from twin.train.model import Model
 
 SHARD = 1000  # samples drawn at a time
 

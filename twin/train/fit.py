@@ -1,0 +1,205 @@
+"""Fitting a recipe's ensemble: data, steps, checkpoints, scores, and the model folder at the end."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import twin
+from twin.io.atomic import make_folder, plain_disk_errors, write_json
+from twin.schema import UserError
+from twin.train import model as models
+from twin.train import scores
+from twin.train.config import Binary, Binned, TrainConfig
+from twin.train.ensemble import Ensemble, State
+from twin.train.progress import Bar
+from twin.train.source import (
+    VALIDATION_SHARD,
+    Arrays,
+    Shards,
+    centre_band,
+    dataset_batches,
+    pool_batches,
+    simulate_pool,
+)
+from twin.train.weights import Checkpoints, flatten, named, unflatten
+
+log = logging.getLogger("twin")
+RUN = "run.json"  # what an unfinished training was begun with
+AHEAD = 2  # steps that are handed to the devices before the last one is waited for
+WARN_AFTER = 50  # steps after which the time needed is known
+OURS = ("checkpoints", "posterior", "calibration", "novelty", RUN, *models.FILES)
+
+
+def train(
+    recipe: Shards,
+    out: str | Path,
+    dataset: str | Path | None = None,
+    seed: int = 0,
+    resume: bool = True,
+    progress: bool = True,
+) -> models.Model:
+    """Train the ensemble that a recipe describes and write the model folder `out`.
+
+    dataset   Zarr dataset of the same recipe; None = simulate `train.samples` samples into memory first
+    resume    go on from what an interrupted run left in `out`, with the same result as an uninterrupted one on the same
+              machine; a finished model is loaded. False = begin anew
+
+    Ctrl-C leaves a checkpoint; kill -9 loses the steps since the last one. Raises UserError for mistakes in the recipe's
+    `train:` section, a dataset of another recipe, an `out` that holds something else or another training.
+    """
+    config = models.train_config(recipe.node)
+    centre = centre_band(config, recipe.bands)
+    out = Path(out)
+    begun = {"recipe_sha256": recipe.sha256, "seed": seed, "dataset": str(dataset) if dataset else None,
+             "twin": twin.__version__}  # fmt: skip
+    if _prepare_folder(out, begun, resume):
+        log.info("%s: is trained already", out)
+        return models.Model.load(out)
+    ensemble = Ensemble(config, len(recipe.bands), centre, seed)
+    margin, bands = config.augment.shift, len(recipe.bands)
+    started = time.monotonic()
+    checkpoints = Checkpoints(out / "checkpoints")
+    try:
+        first, state = _begin(ensemble, checkpoints)
+        if first == config.steps:  # only the scores and the model folder were missing
+            batches: Iterator[Arrays] = iter(())
+        elif dataset is None:
+            with Bar(f"simulating {recipe.name}", config.samples, progress, frames=bands) as bar:
+                pool = simulate_pool(recipe, config, seed, config.samples, margin, 0, bar.advance)
+            batches = pool_batches(pool, config, seed, first)
+        else:
+            batches = dataset_batches(dataset, recipe, config, seed, margin, first)
+        per_step = config.members * config.batch * bands
+        with Bar("training", config.steps, progress, frames=per_step, done=first) as bar:
+            state = _run(ensemble, first, state, batches, checkpoints, bar)
+    finally:
+        checkpoints.close()
+    with Bar("simulating held-out samples", config.validation, progress, frames=bands) as bar:
+        metrics = {"held_out": _score(recipe, ensemble, state.mean, seed, bar)}
+    metrics["seconds_of_last_run"] = round(time.monotonic() - started, 1)
+    data = f"{config.samples:,} simulations of {recipe.name}" if dataset is None else f"the dataset {Path(dataset).name}"
+    card = scores.card(recipe.name, config, models.parameter_count(state.mean), data, seed, metrics)
+    models.save(out, recipe, state.mean, metrics, card, begun)
+    shutil.rmtree(out / "checkpoints")
+    (out / RUN).unlink()
+    return models.Model.load(out)
+
+
+def _prepare_folder(out: Path, begun: dict[str, Any], resume: bool) -> bool:
+    """Leave a folder that this training may go on in; True where it is finished already."""
+    if out.exists() and not out.is_dir():
+        raise UserError("is a file, a model is a folder", file=out)
+    held = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    ours = {name.split("/")[0] for name in OURS}
+    if held - ours and RUN not in held and "posterior" not in held:
+        raise UserError("holds other files and no model; choose another folder", file=out)
+    if not resume:
+        for name in held & ours:
+            path = out / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        held = set()
+    if all((out / name).exists() for name in models.FILES):
+        found = json.loads((out / "posterior/posterior.json").read_text(encoding="utf-8")).get("begun")
+        _same_run(found, begun, out)
+        for left in ("checkpoints", RUN):  # a run that was killed while it tidied up
+            path = out / left
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        return True
+    if RUN in held:
+        try:
+            found = json.loads((out / RUN).read_text(encoding="utf-8"))
+        except ValueError:
+            raise UserError("is damaged; begin anew with --restart", file=out / RUN) from None
+        _same_run(found, begun, out)
+        return False
+    with plain_disk_errors(out):
+        make_folder(out)
+    write_json(out / RUN, begun)
+    return False
+
+
+def _same_run(found: Any, begun: dict[str, Any], out: Path) -> None:
+    found = found if isinstance(found, dict) else {}
+    words = {"recipe_sha256": "recipe", "twin": "version of twin"}
+    for key, mine in begun.items():
+        if found.get(key) != mine:
+            raise UserError(f"holds a training with another {words.get(key, key)}; begin anew with --restart, "
+                            "or choose another folder", file=out)  # fmt: skip
+
+
+def _begin(ensemble: Ensemble, checkpoints: Checkpoints) -> tuple[int, State]:
+    """(next step, state): the newest checkpoint's, or new ones."""
+    like = ensemble.shapes()
+    found = checkpoints.restore({name: np.empty(leaf.shape, leaf.dtype) for name, leaf in named(like).items()})
+    if found is None:
+        return 0, ensemble.init()
+    step, flat = found
+    log.info("%s: going on from step %d", checkpoints.folder.parent, step)
+    return step, ensemble.place(unflatten(like, flat, checkpoints.folder))
+
+
+def _run(
+    ensemble: Ensemble, first: int, state: State, batches: Iterator[Arrays], checkpoints: Checkpoints, bar: Bar
+) -> State:
+    """All steps from `first` on. A state that was interrupted is saved before the interruption is passed on."""
+    config = ensemble.config
+    saved_at, saved = time.monotonic(), first
+    begun: float | None = None
+    losses: deque[dict[str, jax.Array]] = deque()
+    try:
+        for step in range(first, config.steps):
+            state, parts = ensemble.step(state, ensemble.place_batch(next(batches)))
+            losses.append(parts)
+            if len(losses) > AHEAD:  # wait for an old step: the devices stay busy, batches do not pile up
+                bar.advance(1, _shown(losses.popleft()))
+                begun = begun or time.monotonic()  # the first step holds the compilation
+            if step + 1 == first + WARN_AFTER and begun:
+                _warn_if_long(config, (time.monotonic() - begun) / (WARN_AFTER - AHEAD) * config.steps)
+            if time.monotonic() - saved_at > config.checkpoint_seconds:
+                checkpoints.save(step + 1, flatten(state))
+                saved_at, saved = time.monotonic(), step + 1
+        for parts in losses:
+            bar.advance(1, _shown(parts))
+    except KeyboardInterrupt:
+        done = int(state.step[0])
+        if done > saved:
+            checkpoints.save(done, flatten(state))
+        raise
+    if saved < config.steps:
+        checkpoints.save(config.steps, flatten(state))
+    return state
+
+
+def _shown(losses: dict[str, jax.Array]) -> str:
+    """Losses of one step, the mean over members; stops where they are no numbers any more."""
+    means = {name: float(np.mean(value)) for name, value in losses.items()}
+    if not np.all(np.isfinite(list(means.values()))):
+        raise UserError("the loss is no finite number any more; lower it", key="train.learning_rate")
+    return " ".join(f"{name} {mean:.3f}" for name, mean in means.items())
+
+
+def _warn_if_long(config: TrainConfig, seconds: float) -> None:
+    if seconds > 60 * config.minutes:
+        log.warning("the steps will take about %.0f minutes here, train.minutes allows %g", seconds / 60, config.minutes)
+
+
+def _score(recipe: Shards, ensemble: Ensemble, weights: Any, seed: int, bar: Bar) -> dict[str, Any]:
+    """Scores on `validation` samples that no training reaches."""
+    config = ensemble.config
+    pool = simulate_pool(recipe, config, seed, config.validation, 0, VALIDATION_SHARD, bar.advance)
+    counts = pool["frame"].astype(np.float32) * pool["scale"][:, :, None, None]
+    prediction = models.predict(ensemble, weights, counts, pool["rms"])
+    lens, separation = (
+        pool[next(name for name, head in config.heads.items() if isinstance(head, kind))] for kind in (Binary, Binned)
+    )
+    return scores.held_out(prediction, lens, separation)

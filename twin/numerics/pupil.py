@@ -90,7 +90,7 @@ def mean_difference(obscuration: float, j: int, sx: np.ndarray, sy: np.ndarray) 
 
 def _overlap_moments(sx: float, sy: float, obscuration: float, degree: int) -> np.ndarray:
     """Integrals of P_a(x) P_b(y) over the overlap, a + b <= degree, P Legendre; exact along x, midpoint along y."""
-    y, dy, pieces = _overlap_rows(sx, sy, obscuration, 1200)
+    y, dy, pieces = _overlap_rows(sx, sy, obscuration, 400)
     legendre_y = np.polynomial.legendre.legvander(y, degree)
     moments = []
     for a in range(degree + 1):
@@ -100,39 +100,29 @@ def _overlap_moments(sx: float, sy: float, obscuration: float, degree: int) -> n
     return np.array(moments)
 
 
-@lru_cache(maxsize=16)
-def overlap_weights(obscuration: float, cells: int, reach_y: int, reach_x: int, degree: int = 12) -> np.ndarray:
-    """Quadrature weights (2 reach_y + 1, reach_x + 1, cells, cells) of the mean over the overlap at each lattice shift.
+def overlap_quadrature(obscuration: float, sx: float, sy: float, cells: int = 20, degree: int = 12) -> np.ndarray:
+    """Points and weights (Q, 3: x, y, w) of the mean over the overlap at shift (sx, sy), symmetric about its midpoint.
 
-    The weight at [my, mx, i, j] belongs to cell centre (i, j) paired with (i - my, j - mx) of a cells x cells lattice over
-    the pupil. They start as the lit share of each cell and are corrected, by least squares, until polynomials up to
-    `degree` integrate exactly: plain cell areas err by h^2 at the rim, 1e-3 of the OTF where this leaves 1e-5.
+    The weights start as the lit share of each cell of a lattice and are corrected, by least squares, until polynomials up
+    to `degree` (less where few cells are lit) integrate exactly: plain cell areas err by h^2 at the rim, 1e-3 of the OTF.
     """
     fine = 6
-    axis = (np.arange(cells) + 0.5) / cells * 2 - 1
     sub = (np.arange(cells * fine) + 0.5) / (cells * fine) * 2 - 1
-    weights = np.zeros((2 * reach_y + 1, reach_x + 1, cells, cells))
 
-    def inside(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        r2 = x[None, :] ** 2 + y[:, None] ** 2
+    def inside(sign: float) -> np.ndarray:
+        r2 = (sub[None, :] + sign * sx / 2) ** 2 + (sub[:, None] + sign * sy / 2) ** 2
         return (r2 <= 1) & (r2 >= obscuration**2)
 
-    for row, my in enumerate(range(-reach_y, reach_y + 1)):
-        for mx in range(reach_x + 1):
-            sx, sy = mx * 2 / cells, my * 2 / cells
-            both = inside(sub, sub) & inside(sub - sx, sub - sy)
-            area = both.reshape(cells, fine, cells, fine).mean((1, 3))
-            lit = np.argwhere(area > 0)
-            if len(lit) == 0:
-                continue
-            start = area[lit[:, 0], lit[:, 1]]
-            order = min(degree, int(0.75 * np.sqrt(len(lit))))
-            vx = np.polynomial.legendre.legvander(axis[lit[:, 1]] - sx / 2, order)
-            vy = np.polynomial.legendre.legvander(axis[lit[:, 0]] - sy / 2, order)
-            basis = np.stack([vx[:, a] * vy[:, b] for a in range(order + 1) for b in range(order + 1 - a)])
-            target = _overlap_moments(sx, sy, obscuration, order) * (cells / 2) ** 2
-            change = np.linalg.lstsq(basis * np.sqrt(start), target - basis @ start, rcond=1e-9)[0]
-            value = start + np.sqrt(start) * change
-            if value.sum() > 1e-3:
-                weights[row, mx, lit[:, 0], lit[:, 1]] = value / value.sum()
-    return weights.astype(np.float32)
+    lit = (inside(1) & inside(-1)).reshape(cells, fine, cells, fine).mean((1, 3))
+    row, column = np.nonzero(lit)
+    if len(row) == 0:
+        return np.zeros((0, 3))
+    axis, start = (np.arange(cells) + 0.5) / cells * 2 - 1, lit[row, column]
+    x, y = axis[column], axis[row]
+    order = min(degree, int(0.75 * np.sqrt(len(row))))
+    vx, vy = (np.polynomial.legendre.legvander(v, order) for v in (x, y))
+    basis = np.stack([vx[:, a] * vy[:, b] for a in range(order + 1) for b in range(order + 1 - a)])
+    target = _overlap_moments(sx, sy, obscuration, order) * (cells / 2) ** 2
+    weight = start + np.sqrt(start) * np.linalg.lstsq(basis * np.sqrt(start), target - basis @ start, rcond=1e-9)[0]
+    total = weight.sum()
+    return np.stack([x, y, weight / total], 1) if total > 1e-3 else np.zeros((0, 3))

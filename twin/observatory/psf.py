@@ -6,7 +6,7 @@ OTF(f) = sum_e w_e exp(-D_e(lambda f) / 2)      von Karman atmosphere, epochs e 
          x exp(-2 pi^2 sigma^2 f^2)             resampling kernel of a stack
          x exp(-2 pi i f d)                     misregistration d of the band
 A(s) is the mean of exp(i [phi(x) - phi(x - s)]) over the overlap of the pupil with its shifted self: smooth in s, so it is
-computed on a coarse grid of shifts and interpolated, while T, which has a cusp at s = 0, is closed form.
+computed at a few shifts and interpolated, while T, which has a cusp at s = 0, is closed form.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from twin.numerics.angles import sincos
 from twin.numerics.fourier import Grid, Spectrum, image, phasors, product
-from twin.numerics.pupil import annular_otf, mean_difference, overlap_weights
+from twin.numerics.pupil import annular_otf, mean_difference, overlap_quadrature
 from twin.numerics.turbulence import long_exposure_otf
 from twin.numerics.zernike import noll_to_nm, zernike
 from twin.observatory.state import ImagerState
 
 ARCSEC = np.pi / 180 / 3600
-_CELLS = 24  # lattice across the pupil: 3e-5 of the OTF for 0.2 waves rms of z4..z11
 
 
 @dataclass(frozen=True)
@@ -40,80 +40,90 @@ class Optics:
 
 
 def _lagrange(targets: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-    """(targets, nodes) weights of six-point Lagrange interpolation on uniform nodes."""
-    order = 6
-    step = nodes[1] - nodes[0]
-    t = (targets - nodes[0]) / step
-    start = np.clip(np.floor(t).astype(int) - order // 2 + 1, 0, len(nodes) - order)
+    """(targets, nodes) weights of local six-point Lagrange interpolation on increasing nodes."""
+    order = min(6, len(nodes))
+    start = np.clip(np.searchsorted(nodes, targets) - order // 2, 0, len(nodes) - order)
     weights = np.zeros((len(targets), len(nodes)))
     for a in range(order):
         w = np.ones(len(targets))
         for b in range(order):
             if a != b:
-                w *= (t - start - b) / (a - b)
+                w *= (targets - nodes[start + b]) / (nodes[start + a] - nodes[start + b])
         weights[np.arange(len(targets)), start + a] = w
     return weights
 
 
+@dataclass(frozen=True)
+class _Aberrations:
+    """Static part of A(lambda f): nodes in the plane of shifts, quadrature at each, interpolation to the frequencies."""
+
+    shape: tuple[int, int]  # nodes along y and along x >= 0
+    mirror: int  # columns at x < 0, had by conjugation
+    difference: np.ndarray  # (Q * nodes, J) Z_j(u + s/2) - Z_j(u - s/2)
+    weight: np.ndarray  # (Q, nodes)
+    rows: np.ndarray  # (B, 2 half, nodes along y)
+    columns: np.ndarray  # (B, half, mirror + nodes along x)
+    odd: np.ndarray  # modes of odd azimuthal order
+    missed: np.ndarray  # (B, odd, 2 half, half) of their mean difference, what interpolation misses
+
+
 @lru_cache(maxsize=32)
-def _nodes(optics: Optics, grid: Grid, band: int) -> tuple[int, int, np.ndarray, np.ndarray]:
-    """Lattice shifts that span the grid's frequencies, and the matrices that interpolate from them along y and x.
-
-    Returns (reach, mirror, rows (2 half, 2 reach + 1), columns (half, mirror + reach + 1)).
-    """
-    spacing = optics.diameter / _CELLS
-    reach_of = optics.wavelengths[band] / ARCSEC / spacing
-    reach = min(int(np.ceil(reach_of * float(grid.fx[-1]))) + 1, _CELLS)
-    mirror = min(2, reach)
-    along_y, along_x = np.arange(-reach, reach + 1.0), np.arange(-mirror, reach + 1.0)
-    y, x = (np.clip(reach_of * f.astype(float), -reach, reach) for f in (grid.fy, grid.fx))
-    return reach, mirror, _lagrange(y, along_y), _lagrange(x, along_x)
-
-
-@lru_cache(maxsize=32)
-def _kinks(optics: Optics, grid: Grid, band: int, modes: int) -> tuple[list[int], np.ndarray]:
-    """Modes of odd azimuthal order and (odd, 2 half, half) what interpolation misses of their mean phase difference.
-
-    The overlap shrinks as |s|, so the mean difference of coma or trefoil goes as s|s| near zero, which polynomials cannot follow.
-    """
-    reach, mirror, rows, columns = _nodes(optics, grid, band)
+def _prepare(optics: Optics, grid: Grid, modes: int) -> _Aberrations:
+    to_radii = np.array(optics.wavelengths) / ARCSEC / (optics.diameter / 2)  # shift [pupil radius] per cycle/arcsec
+    reach = min(to_radii.max() * float(grid.fx[-1]), 2.0)
+    # denser near zero, where the overlap shrinks as |s| and A has kinks of growing order
+    steps = np.array([0, 0.02, 0.05, 0.1, 0.17, 0.25, 0.34, *np.arange(0.44, 2.1, 0.1)])
+    along_x = steps[: int(np.searchsorted(steps, reach)) + 1]
+    mirror = 2
+    along_y = np.concatenate([-along_x[:0:-1], along_x])
+    quadratures = [overlap_quadrature(optics.obscuration, x, y) for y in along_y for x in along_x]
+    most = max(len(q) for q in quadratures)
+    difference = np.zeros((most, len(quadratures), modes), np.float32)
+    weight = np.zeros((most, len(quadratures)), np.float32)
+    shifts = [(x, y) for y in along_y for x in along_x]
+    for n, ((sx, sy), q) in enumerate(zip(shifts, quadratures, strict=True)):
+        weight[: len(q), n] = q[:, 2]
+        for j in range(modes):
+            ahead = zernike(j + 4, q[:, 0] + sx / 2, q[:, 1] + sy / 2)
+            difference[: len(q), n, j] = ahead - zernike(j + 4, q[:, 0] - sx / 2, q[:, 1] - sy / 2)
+    mirrored = np.concatenate([-along_x[mirror:0:-1], along_x])
+    rows, columns, missed = [], [], []
     odd = [j for j in range(modes) if noll_to_nm(j + 4)[1] % 2]
-    to_radii = optics.wavelengths[band] / ARCSEC / (optics.diameter / 2)
-    node_y, node_x = (np.arange(-low, reach + 1) * 2 / _CELLS for low in (reach, mirror))
-    maps = []
-    for j in odd:
-        exact = mean_difference(optics.obscuration, j + 4, to_radii * grid.fx[None, :], to_radii * grid.fy[:, None])
-        nodes = mean_difference(optics.obscuration, j + 4, node_x[None, :], node_y[:, None])
-        maps.append(exact - rows @ nodes @ columns.T)
-    return odd, np.reshape(maps, (len(odd), 2 * grid.half, grid.half)).astype(np.float32)
+    for radii in to_radii:
+        fy, fx = (np.clip(radii * f.astype(float), -along_x[-1], along_x[-1]) for f in (grid.fy, grid.fx))
+        rows.append(_lagrange(fy, along_y))
+        columns.append(_lagrange(fx, mirrored))
+        for j in odd:
+            exact = mean_difference(optics.obscuration, j + 4, fx[None, :], fy[:, None])
+            nodes = mean_difference(optics.obscuration, j + 4, mirrored[None, :], along_y[:, None])
+            missed.append(exact - rows[-1] @ nodes @ columns[-1].T)
+    f32 = np.float32
+    return _Aberrations(
+        (len(along_y), len(along_x)),
+        mirror,
+        difference.reshape(-1, modes),
+        weight,
+        np.stack(rows).astype(f32),
+        np.stack(columns).astype(f32),
+        np.array(odd, int),
+        np.reshape(missed, (len(to_radii), len(odd), 2 * grid.half, grid.half)).astype(f32),
+    )
 
 
-def _aberration(optics: Optics, grid: Grid, band: int, opd: Array) -> Spectrum:
-    """A(lambda f) on the grid's half-plane for Zernike amplitudes `opd` (J,) [m]."""
-    reach, mirror, rows, columns = _nodes(optics, grid, band)
-    weights = overlap_weights(optics.obscuration, _CELLS, reach, reach)
-    axis = (np.arange(_CELLS) + 0.5) / _CELLS * 2 - 1
-    x, y = np.meshgrid(axis, axis)
-    maps = np.stack([zernike(j + 4, x, y) for j in range(opd.shape[-1])]).astype(np.float32)
-    phase = jnp.tensordot(opd, maps, 1) * (2 * np.pi / optics.wavelengths[band])
-    cos, sin = jnp.cos(phase), jnp.sin(phase)
-
-    def shifted(field: Array) -> Array:
-        """(2 reach + 1, reach + 1, cells, cells): the field at (i - my, j - mx)."""
-        padded = jnp.pad(field, ((reach, reach), (reach, 0)))
-        down = jnp.stack([padded[reach - my : reach - my + _CELLS] for my in range(-reach, reach + 1)])
-        return jnp.stack([down[:, :, reach - mx : reach - mx + _CELLS] for mx in range(reach + 1)], 1)
-
-    cos_s, sin_s = shifted(cos), shifted(sin)
-    re = jnp.sum(weights * (cos * cos_s + sin * sin_s), (-2, -1))
-    im = jnp.sum(weights * (sin * cos_s - cos * sin_s), (-2, -1))
+def _aberration(optics: Optics, grid: Grid, opd: Array) -> Spectrum:
+    """A(lambda f) of every band on the grid's half-plane, (B, 2 half, half), for Zernike amplitudes `opd` (J,) [m]."""
+    static = _prepare(optics, grid, opd.shape[-1])
+    waves = (2 * np.pi / np.array(optics.wavelengths)).astype(np.float32)
+    path = (static.difference @ opd).reshape(static.weight.shape)
+    sin, cos = sincos(waves[:, None, None] * path)
+    re = jnp.sum(static.weight * cos, 1).reshape(-1, *static.shape)
+    im = jnp.sum(static.weight * sin, 1).reshape(-1, *static.shape)
     # A(-s) is the conjugate of A(s): columns left of zero for the interpolation's sake
-    re = jnp.concatenate([re[::-1, mirror:0:-1], re], 1)
-    im = jnp.concatenate([-im[::-1, mirror:0:-1], im], 1)
-    r, c = jnp.asarray(rows, jnp.float32), jnp.asarray(columns.T, jnp.float32)
-    odd, missed = _kinks(optics, grid, band, opd.shape[-1])
-    kink = jnp.tensordot(opd[np.array(odd, int)] * (2 * np.pi / optics.wavelengths[band]), missed, 1)
-    return r @ re @ c, r @ im @ c + kink
+    re = jnp.concatenate([re[:, ::-1, static.mirror : 0 : -1], re], 2)
+    im = jnp.concatenate([-im[:, ::-1, static.mirror : 0 : -1], im], 2)
+    kink = jnp.einsum("j,bjyx->byx", opd[static.odd], waves[:, None, None, None] * static.missed)
+    re, im = (jnp.einsum("byi,bij,bxj->byx", static.rows, part, static.columns) for part in (re, im))
+    return re, im + kink
 
 
 def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
@@ -121,41 +131,32 @@ def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
 
     `state` is one exposure (no batch axes); vmap over it for many.
     """
-    re, im = [], []
-    for band, wavelength in enumerate(optics.wavelengths):
-        part = _band_otf(optics, state, grid, band, wavelength)
-        re.append(part[0])
-        im.append(part[1])
-    return jnp.stack(re), jnp.stack(im)
-
-
-def _band_otf(optics: Optics, state: ImagerState, grid: Grid, band: int, wavelength: float) -> Spectrum:
-    fx, fy = grid.fx, grid.fy
-    radius = np.hypot(fx[None, :], fx[:, None]) * wavelength / ARCSEC
-    diffraction = annular_otf(radius / optics.diameter, optics.obscuration).astype(np.float32)
-    quadrant = jnp.asarray(diffraction)
+    h, fx, fy = grid.half, grid.fx, grid.fy
+    wavelengths = np.array(optics.wavelengths)[:, None, None]
+    radius = np.hypot(fx[None, :], fx[:, None]) * wavelengths / ARCSEC  # lambda |f| on one quadrant [m]
+    quadrant = jnp.asarray(annular_otf(radius / optics.diameter, optics.obscuration), jnp.float32)
     if optics.atmosphere:
         max_x = float(2 * np.pi * radius.max() / optics.min_outer_scale)
         r, r53 = jnp.asarray(radius, jnp.float32), jnp.asarray(radius ** (5 / 3), jnp.float32)
-        epochs = state.weight.shape[-1]
-        air = sum(
-            state.weight[band, e]
-            * long_exposure_otf(r, r53, state.r0[band, e], jnp.maximum(state.outer_scale[band, e], optics.min_outer_scale), max_x)
-            for e in range(epochs)
-        )
-        quadrant = quadrant * air
-    blur = state.resampling[band] * grid.pixel_scale
-    sxx, syy, sxy = state.jitter[band, 0] + blur**2, state.jitter[band, 1] + blur**2, state.jitter[band, 2]
-    # clipped: 0 / 0 is no PSF where a strong jitter has killed the frequency anyway
-    cross = jnp.exp(jnp.clip(-4 * np.pi**2 * sxy * (fx[:, None] * fx[None, :]), -60, 60))
-    whole = jnp.concatenate([quadrant * cross, quadrant / cross], 0)
-    cx, sx, cy, sy = phasors(grid, state.offset[band, 0], state.offset[band, 1])
-    gx = jnp.exp(-2 * np.pi**2 * sxx * fx**2)
-    gy = jnp.exp(-2 * np.pi**2 * syy * fy**2)
+        outer = jnp.maximum(state.outer_scale, optics.min_outer_scale)[..., None, None]
+        r0, weight = state.r0[..., None, None], state.weight[..., None, None]
+        epochs = range(state.weight.shape[-1])
+        air = [weight[:, e] * long_exposure_otf(r, r53, r0[:, e], outer[:, e], max_x) for e in epochs]
+        quadrant = quadrant * sum(air[1:], air[0])
+    blur = state.resampling * grid.pixel_scale
+    sxx, syy, sxy = state.jitter[:, 0] + blur**2, state.jitter[:, 1] + blur**2, state.jitter[:, 2]
+    sign = np.array([1, -1], np.float32)[:, None, None]
+    # limited: inf times 0 is no PSF where a strong jitter has killed the frequency anyway
+    slope = -4 * np.pi**2 * sxy[:, None, None, None] * (sign * fx[:, None] * fx[None, :])
+    cross = jnp.exp(jnp.clip(slope, -80, 80))
+    whole = (quadrant[:, None] * cross).reshape(-1, 2 * h, h)
+    cx, sx, cy, sy = phasors(grid, state.offset[:, 0], state.offset[:, 1])
+    gx = jnp.exp(-2 * np.pi**2 * sxx[:, None] * fx**2)
+    gy = jnp.exp(-2 * np.pi**2 * syy[:, None] * fy**2)
     # outer products as matrix products: a broadcast would make XLA repeat each cosine along the other axis
-    rows = jnp.stack([cy * gy, sy * gy], 1)
-    shift = rows @ jnp.stack([cx * gx, -sx * gx]), rows @ jnp.stack([sx * gx, cx * gx])
-    re, im = product(_aberration(optics, grid, band, state.aberration), shift)
+    rows = jnp.stack([cy * gy, sy * gy], 2)
+    shift = rows @ jnp.stack([cx * gx, -sx * gx], 1), rows @ jnp.stack([sx * gx, cx * gx], 1)
+    re, im = product(_aberration(optics, grid, state.aberration), shift)
     return whole * re, whole * im
 
 

@@ -96,3 +96,17 @@ def test_csst_is_as_sharp_as_designed():
         ee80.append([measure(stamp, fine, 1.0).ee80 for stamp in stamps])
     assert np.percentile(ee80, 90) <= 0.15
     assert np.min(ee80) > 0.05
+
+
+def test_strong_jitter_along_a_diagonal_is_still_a_psf():
+    from twin.metrics.psf_shape import measure
+
+    imager = load_instrument("ps1")
+    names = imager.channel_names
+    row = imager.draw_exposures(0, 1)[0].copy()
+    row[names.index("jitter_rms")], row[names.index("jitter_angle")] = 1.2, 45.0
+    row[names.index("jitter_ellipticity")] = 0.8
+    shape = measure(np.asarray(fine_psf(imager, 61, 3)(row))[1], 0.25 / 3, 1.0)
+    sigma = 1.2 * np.sqrt(1 + 0.8)  # along the diagonal the jitter outgrows the seeing
+    assert shape.e2 == pytest.approx(0.8 * 1.2**2 / (1.2**2 + 0.25), abs=0.06)  # seeing adds about 0.25 arcsec^2, round
+    assert 1.0 < shape.fwhm / 2.355 < sigma

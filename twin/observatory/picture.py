@@ -130,7 +130,7 @@ def draw(imager: Imager, stamps: np.ndarray, shapes: list[list[PsfShape]]) -> An
     middle = int(np.argsort(np.nanmean(fwhm, 1))[len(fwhm) // 2])
     colours = [colormaps["turbo"](x) for x in np.linspace(0.1, 0.9, len(bands))] if len(bands) > 1 else ["tab:blue"]
     figure = Figure(figsize=(max(8.0, 2.1 * len(bands)), 9.5), layout="constrained")
-    halves = figure.subfigures(2, 1, height_ratios=[1, 2.4])
+    halves: Any = figure.subfigures(2, 1, height_ratios=[1, 2.4])
     top, low = halves[0], halves[1]
     figure.suptitle(
         f"{imager.name}: exposure {middle} of {len(shapes)} (median FWHM), peak = 1, contour at half", fontsize=10

@@ -61,14 +61,6 @@ class Grid:
         return ((np.arange(self.npix) - (self.npix - 1) / 2) * self.pixel_scale).astype(np.float64)
 
     @cached_property
-    def weight(self) -> np.ndarray:
-        """(2 half, half) weight of a half-plane sum: 1 on kx = 0, else 2; the repeated ky = 0 row counts nothing."""
-        w = np.full((2 * self.half, self.half), 2.0, np.float32)
-        w[:, 0] = 1.0
-        w[self.half] = 0.0
-        return w / (self.npix * self.pad) ** 2
-
-    @cached_property
     def pixel(self) -> np.ndarray:
         """(2 half, half) transfer function of the square pixel."""
         sx, sy = np.sinc(self.fx * self.pixel_scale), np.sinc(self.fy * self.pixel_scale)
@@ -84,17 +76,20 @@ class Grid:
 
 def image(grid: Grid, spectrum: Spectrum) -> Array:
     """Frame (..., npix, npix) at the pixel centres of a half-plane spectrum (..., 2 half, half)."""
-    h = grid.half
-    re, im = spectrum[0] * grid.weight, spectrum[1] * grid.weight
+    re, im = spectrum
+    h, n = grid.half, grid.npix
+    angle_x = 2 * np.pi * np.outer(grid.fx, grid.centres)
+    count = np.where(np.arange(h) == 0, 1.0, 2.0)[:, None] / (n * grid.pad) ** 2  # kx and -kx are one column
+    both = jnp.asarray(np.concatenate([count * np.cos(angle_x), count * np.sin(angle_x)], 1), re.dtype)
+    from_re, from_im = re @ both, im @ both
+    real = from_re[..., :n] - from_im[..., n:]
+    imaginary = from_re[..., n:] + from_im[..., :n]
     angle_y = 2 * np.pi * np.outer(grid.centres, grid.fy[:h])
     cos_y, sin_y = jnp.asarray(np.cos(angle_y), re.dtype), jnp.asarray(np.sin(angle_y), re.dtype)
-    even_re, odd_re = re[..., :h, :] + re[..., h:, :], re[..., :h, :] - re[..., h:, :]
-    even_im, odd_im = im[..., :h, :] + im[..., h:, :], im[..., :h, :] - im[..., h:, :]
-    row_re = jnp.einsum("yk,...kx->...yx", cos_y, even_re) - jnp.einsum("yk,...kx->...yx", sin_y, odd_im)
-    row_im = jnp.einsum("yk,...kx->...yx", cos_y, even_im) + jnp.einsum("yk,...kx->...yx", sin_y, odd_re)
-    angle_x = 2 * np.pi * np.outer(grid.fx, grid.centres)
-    cos_x, sin_x = jnp.asarray(np.cos(angle_x), re.dtype), jnp.asarray(np.sin(angle_x), re.dtype)
-    return row_re @ cos_x - row_im @ sin_x
+    once = np.ones((h, 1), np.float32)
+    once[0] = 0  # the row ky = 0 stands twice
+    even, odd = real[..., :h, :] + once * real[..., h:, :], imaginary[..., :h, :] - once * imaginary[..., h:, :]
+    return cos_y @ even - sin_y @ odd
 
 
 def spectrum(grid: Grid, cells: Array) -> Spectrum:

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 
+from twin.io.layout import ArraySpec, DatasetSpec
 from twin.schema import parse_yaml
 
 TRAIN = {
@@ -33,6 +34,14 @@ class FakeRecipe:
         self.size = size
         self.node = parse_yaml(json.dumps({"name": "fake", "size": size, "train": TRAIN | train}), "fake.yaml")
         self.sha256 = hashlib.sha256(json.dumps(self.node.value).encode()).hexdigest()
+
+    @property
+    def spec(self) -> DatasetSpec:
+        arrays = []
+        for name, values in self.shard(0, 0, 1).items():
+            dims = {4: ("band", "y", "x"), 2: ("band",), 1: ()}[values.ndim]
+            arrays.append(ArraySpec(name, values.shape[1:], values.dtype.name, dims))
+        return DatasetSpec(tuple(arrays))
 
     def shard(self, seed: int, shard: int, count: int) -> dict[str, np.ndarray]:
         rng = np.random.default_rng([self.size, seed, shard, count])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -66,18 +66,27 @@ def optimiser(config: TrainConfig) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(config.clip), adam)
 
 
+def ensemble(config: TrainConfig, bands: int, centre: int) -> Ensemble:
+    """The `Ensemble` of these arguments; the last few are kept with what was compiled for them."""
+    return _ensemble(config.model_dump_json(), bands, centre)
+
+
+@lru_cache(maxsize=4)
+def _ensemble(config: str, bands: int, centre: int) -> Ensemble:
+    return Ensemble(TrainConfig.model_validate_json(config), bands, centre)
+
+
 class Ensemble:
     """The ensemble that a recipe's `train:` section describes: `init`, `step` and `predict`.
 
     bands   number of bands of a frame; centre  index of the band whose peak sets the scale of the linear image
-    seed    of first weights, augmentation and dropout
+    Use `ensemble`, which compiles equal ones once.
     """
 
-    def __init__(self, config: TrainConfig, bands: int, centre: int, seed: int = 0) -> None:
+    def __init__(self, config: TrainConfig, bands: int, centre: int) -> None:
         self.config, self.bands, self.centre = config, bands, centre
         self.mesh = device_mesh(config.members, config.batch)
         self.graph = nnx.graphdef(build(config, bands, nnx.Rngs(0)))
-        self.keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(jnp.arange(config.members))
         self.tx = optimiser(config)
         self.step = self._compile_step()
         self._forward = self._compile_forward()
@@ -86,14 +95,18 @@ class Ensemble:
         weights = nnx.state(build(self.config, self.bands, nnx.Rngs(key)), nnx.Param)
         return State(weights, weights, self.tx.init(weights), jnp.zeros((), jnp.int32))
 
-    def init(self) -> State:
+    def keys(self, seed: int) -> jax.Array:
+        """(member,) keys of first weights, augmentation and dropout."""
+        return jax.vmap(partial(jax.random.fold_in, jax.random.key(seed)))(jnp.arange(self.config.members))
+
+    def init(self, keys: jax.Array) -> State:
         """The state before the first step. One member after the other: compiling them as one takes longer."""
-        members = [jax.tree.map(np.asarray, self._first(key)) for key in self.keys]
+        members = [jax.tree.map(np.asarray, self._first(key)) for key in keys]
         return self.place(jax.tree.map(lambda *leaves: np.stack(leaves), *members))
 
     def shapes(self) -> State:
         """Shapes and types of a state."""
-        return jax.eval_shape(jax.vmap(self._first), self.keys)
+        return jax.eval_shape(jax.vmap(self._first), self.keys(0))
 
     def place(self, state: Any) -> Any:
         """A tree with a leading member axis, laid out over the devices."""
@@ -103,7 +116,7 @@ class Ensemble:
         """Arrays (member, batch, ...) laid out over the devices."""
         return jax.device_put(batch, NamedSharding(self.mesh, P("member", "batch")))
 
-    def _compile_step(self) -> Callable[[State, Batch], tuple[State, Metrics]]:
+    def _compile_step(self) -> Callable[[State, Batch, jax.Array], tuple[State, Metrics]]:
         member = jax.vmap(self._member_step)
         sharded = jax.shard_map(
             member,
@@ -112,8 +125,7 @@ class Ensemble:
             out_specs=P("member"),
             check_vma=False,
         )
-        compiled = jax.jit(sharded)
-        return lambda state, batch: compiled(state, batch, self.keys)
+        return jax.jit(sharded)
 
     def _member_step(self, state: State, batch: Batch, key: jax.Array) -> tuple[State, Metrics]:
         """One optimiser step of one member on its share of the batch; gradients are averaged over the shares."""
@@ -127,7 +139,7 @@ class Ensemble:
         def loss(weights: nnx.State) -> tuple[jax.Array, Metrics]:
             logits = nnx.merge(self.graph, weights)(inputs, drop)
             parts = {name: head_loss(head, logits[name], batch[name]) for name, head in config.heads.items()}
-            return sum(config.heads[name].weight * part for name, part in parts.items()), parts
+            return sum((config.heads[name].weight * part for name, part in parts.items()), jnp.zeros(())), parts
 
         gradient, parts = jax.grad(loss, has_aux=True)(state.weights)
         gradient, parts = jax.lax.pmean((gradient, parts), "batch")
@@ -138,7 +150,7 @@ class Ensemble:
         mean = jax.tree.map(lambda m, w: w + decay * (m - w), state.mean, weights)
         return State(weights, mean, optimiser_state, state.step + 1), parts
 
-    def _compile_forward(self) -> Callable[[nnx.State, jax.Array, jax.Array], dict[str, jax.Array]]:
+    def _compile_forward(self) -> Callable[[nnx.State, Any, Any], dict[str, jax.Array]]:
         heads = self.config.heads
 
         def member(weights: nnx.State, counts: jax.Array, rms: jax.Array) -> dict[str, jax.Array]:
@@ -169,7 +181,7 @@ class Ensemble:
         """
         block = self.config.batch
         parts = []
-        for start in range(0, len(counts), block):
+        for start in range(0, max(len(counts), 1), block):
             held = len(counts[start : start + block])
             frames = np.zeros((block, *counts.shape[1:]), np.float32)
             noise = np.ones((block, rms.shape[1]), np.float32)

@@ -20,7 +20,7 @@ from twin.schema import UserError
 from twin.train import model as models
 from twin.train import scores
 from twin.train.config import Binary, Binned, TrainConfig
-from twin.train.ensemble import Ensemble, State
+from twin.train.ensemble import Ensemble, State, ensemble
 from twin.train.progress import Bar
 from twin.train.source import (
     VALIDATION_SHARD,
@@ -54,8 +54,8 @@ def train(
     resume    go on from what an interrupted run left in `out`, with the same result as an uninterrupted one on the same
               machine; a finished model is loaded. False = begin anew
 
-    Ctrl-C leaves a checkpoint; kill -9 loses the steps since the last one. Raises UserError for mistakes in the recipe's
-    `train:` section, a dataset of another recipe, an `out` that holds something else or another training.
+    Ctrl-C leaves a checkpoint; kill -9 loses the steps since the last one. Raises UserError for mistakes in the
+    recipe's `train:` section, a dataset of another recipe, an `out` that holds something else or another training.
     """
     config = models.train_config(recipe.node)
     centre = centre_band(config, recipe.bands)
@@ -65,12 +65,13 @@ def train(
     if _prepare_folder(out, begun, resume):
         log.info("%s: is trained already", out)
         return models.Model.load(out)
-    ensemble = Ensemble(config, len(recipe.bands), centre, seed)
+    networks = ensemble(config, len(recipe.bands), centre)
+    keys = networks.keys(seed)
     margin, bands = config.augment.shift, len(recipe.bands)
     started = time.monotonic()
     checkpoints = Checkpoints(out / "checkpoints")
     try:
-        first, state = _begin(ensemble, checkpoints)
+        first, state = _begin(networks, keys, checkpoints)
         if first == config.steps:  # only the scores and the model folder were missing
             batches: Iterator[Arrays] = iter(())
         elif dataset is None:
@@ -81,13 +82,13 @@ def train(
             batches = dataset_batches(dataset, recipe, config, seed, margin, first)
         per_step = config.members * config.batch * bands
         with Bar("training", config.steps, progress, frames=per_step, done=first) as bar:
-            state = _run(ensemble, first, state, batches, checkpoints, bar)
+            state = _run(networks, keys, first, state, batches, checkpoints, bar)
     finally:
         checkpoints.close()
     with Bar("simulating held-out samples", config.validation, progress, frames=bands) as bar:
-        metrics = {"held_out": _score(recipe, ensemble, state.mean, seed, bar)}
-    metrics["seconds_of_last_run"] = round(time.monotonic() - started, 1)
-    data = f"{config.samples:,} simulations of {recipe.name}" if dataset is None else f"the dataset {Path(dataset).name}"
+        held_out = _score(recipe, networks, state.mean, seed, bar)
+    metrics = {"held_out": held_out, "seconds_of_last_run": round(time.monotonic() - started, 1)}
+    data = f"{config.samples:,} simulations of {recipe.name}" if dataset is None else f"dataset {Path(dataset).name}"
     card = scores.card(recipe.name, config, models.parameter_count(state.mean), data, seed, metrics)
     models.save(out, recipe, state.mean, metrics, card, begun)
     shutil.rmtree(out / "checkpoints")
@@ -137,28 +138,34 @@ def _same_run(found: Any, begun: dict[str, Any], out: Path) -> None:
                             "or choose another folder", file=out)  # fmt: skip
 
 
-def _begin(ensemble: Ensemble, checkpoints: Checkpoints) -> tuple[int, State]:
+def _begin(networks: Ensemble, keys: jax.Array, checkpoints: Checkpoints) -> tuple[int, State]:
     """(next step, state): the newest checkpoint's, or new ones."""
-    like = ensemble.shapes()
+    like = networks.shapes()
     found = checkpoints.restore({name: np.empty(leaf.shape, leaf.dtype) for name, leaf in named(like).items()})
     if found is None:
-        return 0, ensemble.init()
+        return 0, networks.init(keys)
     step, flat = found
     log.info("%s: going on from step %d", checkpoints.folder.parent, step)
-    return step, ensemble.place(unflatten(like, flat, checkpoints.folder))
+    return step, networks.place(unflatten(like, flat, checkpoints.folder))
 
 
 def _run(
-    ensemble: Ensemble, first: int, state: State, batches: Iterator[Arrays], checkpoints: Checkpoints, bar: Bar
+    networks: Ensemble,
+    keys: jax.Array,
+    first: int,
+    state: State,
+    batches: Iterator[Arrays],
+    checkpoints: Checkpoints,
+    bar: Bar,
 ) -> State:
     """All steps from `first` on. A state that was interrupted is saved before the interruption is passed on."""
-    config = ensemble.config
+    config = networks.config
     saved_at, saved = time.monotonic(), first
     begun: float | None = None
     losses: deque[dict[str, jax.Array]] = deque()
     try:
         for step in range(first, config.steps):
-            state, parts = ensemble.step(state, ensemble.place_batch(next(batches)))
+            state, parts = networks.step(state, networks.place_batch(next(batches)), keys)
             losses.append(parts)
             if len(losses) > AHEAD:  # wait for an old step: the devices stay busy, batches do not pile up
                 bar.advance(1, _shown(losses.popleft()))
@@ -190,15 +197,16 @@ def _shown(losses: dict[str, jax.Array]) -> str:
 
 def _warn_if_long(config: TrainConfig, seconds: float) -> None:
     if seconds > 60 * config.minutes:
-        log.warning("the steps will take about %.0f minutes here, train.minutes allows %g", seconds / 60, config.minutes)
+        log.warning("%d steps take about %.0f minutes here, train.minutes allows %g", config.steps, seconds / 60,
+                    config.minutes)  # fmt: skip
 
 
-def _score(recipe: Shards, ensemble: Ensemble, weights: Any, seed: int, bar: Bar) -> dict[str, Any]:
+def _score(recipe: Shards, networks: Ensemble, weights: Any, seed: int, bar: Bar) -> dict[str, Any]:
     """Scores on `validation` samples that no training reaches."""
-    config = ensemble.config
+    config = networks.config
     pool = simulate_pool(recipe, config, seed, config.validation, 0, VALIDATION_SHARD, bar.advance)
     counts = pool["frame"].astype(np.float32) * pool["scale"][:, :, None, None]
-    prediction = models.predict(ensemble, weights, counts, pool["rms"])
+    prediction = models.predict(networks, weights, counts, pool["rms"])
     lens, separation = (
         pool[next(name for name, head in config.heads.items() if isinstance(head, kind))] for kind in (Binary, Binned)
     )

@@ -15,10 +15,18 @@ import yaml
 from twin.io.atomic import write_json, write_text
 from twin.schema import Node, UserError, load_yaml, validate
 from twin.train.config import Binary, Binned, Categorical, TrainConfig
-from twin.train.ensemble import Ensemble
+from twin.train.ensemble import Ensemble, ensemble
 from twin.train.heads import head_edges
 from twin.train.prediction import Prediction
-from twin.train.weights import flatten, load_arrays, save_arrays, sha256_of, unflatten
+from twin.train.weights import (
+    check_files,
+    file_hashes,
+    flatten,
+    load_arrays,
+    save_arrays,
+    sha256_of,
+    unflatten,
+)
 
 if TYPE_CHECKING:
     from twin.recipe import Recipe
@@ -58,7 +66,7 @@ class Model:
     config: TrainConfig
     bands: tuple[str, ...]
     metrics: dict[str, Any]
-    ensemble: Ensemble
+    networks: Ensemble
     weights: Any
 
     @property
@@ -89,31 +97,30 @@ class Model:
             raise UserError(problem, file=folder if unfinished else folder / missing[0])
         about = _read_json(folder / "posterior/posterior.json")
         metrics = _read_json(folder / "metrics.json")
-        bands, digest = about.get("bands"), about.get("sha256")
-        if about.get("method") != METHOD or not isinstance(bands, list) or not isinstance(digest, str):
+        bands, files = about.get("bands"), about.get("sha256_files")
+        if about.get("method") != METHOD or not isinstance(bands, list) or not isinstance(files, dict):
             raise UserError(f"describes no posterior of method {METHOD}", file=folder / "posterior/posterior.json")
         config = train_config(load_yaml(folder / "recipe.yaml"))
         if config.centre_band not in bands:
             raise UserError(f'"{config.centre_band}" is none of the bands {", ".join(bands)}',
                             file=folder / "recipe.yaml", key="train.centre_band")  # fmt: skip
+        check_files(folder / "posterior/members", files)
         flat = load_arrays(folder / "posterior/members")
-        if sha256_of(flat) != digest:
-            raise UserError("is damaged: its values are not those that were written", file=folder / "posterior/members")
-        ensemble = Ensemble(config, len(bands), bands.index(config.centre_band))
-        weights = unflatten(ensemble.shapes().weights, flat, folder / "posterior/members")
-        return cls(folder, config, tuple(bands), metrics, ensemble, ensemble.place(weights))
+        networks = ensemble(config, len(bands), bands.index(config.centre_band))
+        weights = unflatten(networks.shapes().weights, flat, folder / "posterior/members")
+        return cls(folder, config, tuple(bands), metrics, networks, networks.place(weights))
 
     def predict(self, frames: np.ndarray, rms: np.ndarray) -> Prediction:
         """What the ensemble says of (n, band, crop, crop) counts with sky noise (n, band), recentred by
         `frames.recentre_crop`. Raises UserError for other shapes, and counts or noise that are no numbers."""
-        return predict(self.ensemble, self.weights, frames, rms)
+        return predict(self.networks, self.weights, frames, rms)
 
 
-def predict(ensemble: Ensemble, weights: Any, frames: np.ndarray, rms: np.ndarray) -> Prediction:
+def predict(networks: Ensemble, weights: Any, frames: np.ndarray, rms: np.ndarray) -> Prediction:
     """Prediction of weights (member, ...) for (n, band, crop, crop) counts and (n, band) noise."""
-    config = ensemble.config
+    config = networks.config
     frames, rms = np.asarray(frames, np.float32), np.asarray(rms, np.float32)
-    shape = (ensemble.bands, config.crop, config.crop)
+    shape = (networks.bands, config.crop, config.crop)
     if frames.ndim != 4 or frames.shape[1:] != shape:
         raise UserError(f"frames are {frames.shape}, the model takes (n, {', '.join(map(str, shape))})", key="frame")
     if rms.shape != frames.shape[:2]:
@@ -121,7 +128,7 @@ def predict(ensemble: Ensemble, weights: Any, frames: np.ndarray, rms: np.ndarra
     for name, bad in (("frame", ~np.isfinite(frames).all(axis=(1, 2, 3))), ("noise/rms", ~(rms > 0).all(axis=1))):
         if bad.any():
             raise UserError(f"object {np.flatnonzero(bad)[0]} has values that are no usable numbers", key=name)
-    found = ensemble.predict(weights, frames, rms)
+    found = networks.predict(weights, frames, rms)
     by_kind = {type(head): (name, head) for name, head in config.heads.items()}
     lens, (separation, binned) = found[by_kind[Binary][0]], by_kind[Binned]
     classes = found[by_kind[Categorical][0]] if Categorical in by_kind else None
@@ -136,7 +143,8 @@ def save(folder: Path, recipe: Any, weights: Any, metrics: dict[str, Any], card:
     """
     flat = flatten(weights)
     save_arrays(folder / "posterior/members", flat)
-    about = {"method": METHOD, "bands": list(recipe.bands), "begun": begun, "sha256": sha256_of(flat)}
+    about = {"method": METHOD, "bands": list(recipe.bands), "begun": begun, "sha256_values": sha256_of(flat),
+             "sha256_files": file_hashes(folder / "posterior/members")}  # fmt: skip
     write_json(folder / "posterior/posterior.json", about)
     write_text(folder / "recipe.yaml", recipe_text(recipe.node))
     write_json(folder / "metrics.json", metrics)

@@ -48,7 +48,8 @@ def simulate_pool(
         arrays = recipe.shard(seed, first_shard + start // whole, whole)
         part = prepare(arrays, config, recipe.bands, margin, recipe.name)
         for name, values in part.items():
-            pool.setdefault(name, np.empty((n, *values.shape[1:]), values.dtype))[start : start + count] = values[:count]
+            held = pool.setdefault(name, np.empty((n, *values.shape[1:]), values.dtype))
+            held[start : start + count] = values[:count]
         progress(count)
     return pool
 

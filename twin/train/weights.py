@@ -48,6 +48,20 @@ def sha256_of(flat: Flat) -> str:
     return digest.hexdigest()
 
 
+def file_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder, by its path there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def check_files(folder: Path, wanted: dict[str, str]) -> None:
+    """Raises UserError that names the first file which is missing or not what was written."""
+    found = file_hashes(folder)
+    for name, digest in wanted.items():
+        if found.get(name) != digest:
+            raise UserError("is damaged" if name in found else "is missing", file=folder / name)
+
+
 def save_arrays(folder: Path, flat: Flat) -> None:
     """Write arrays as an Orbax checkpoint; the folder appears whole or not at all, and is durable on return."""
     import orbax.checkpoint as ocp

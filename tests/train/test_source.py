@@ -8,7 +8,7 @@ import pytest
 from twin.schema import UserError
 from twin.train.frames import INVALID
 from twin.train.model import train_config
-from twin.train.source import VALIDATION_SHARD, pool_batches, prepare, simulate_pool
+from twin.train.source import CHUNK, VALIDATION_SHARD, pool_batches, prepare, simulate_pool
 
 
 def pool_of(n, **more):
@@ -53,7 +53,7 @@ def test_the_pool_is_the_recipes_samples_recentred(tiny_recipe):
         whole = np.pad(arrays["frame"][i, 1], 12)
         windows = np.lib.stride_tricks.sliding_window_view(whole, (18, 18))
         assert (windows == pool["frame"][i, 1]).all(axis=(2, 3)).any()
-    assert VALIDATION_SHARD > 10**5
+    assert VALIDATION_SHARD * CHUNK > 10**8
 
 
 def test_invalid_pixels_become_sky(tiny_recipe):

@@ -60,8 +60,8 @@ def train(
     config = models.train_config(recipe.node)
     centre = centre_band(config, recipe.bands)
     out = Path(out)
-    begun = {"recipe_sha256": recipe.sha256, "seed": seed, "dataset": str(dataset) if dataset else None,
-             "twin": twin.__version__}  # fmt: skip
+    begun = {"recipe_sha256": recipe.sha256, "train": config.model_dump(mode="json"), "seed": seed,
+             "dataset": str(dataset) if dataset else None, "twin": twin.__version__}  # fmt: skip
     if _prepare_folder(out, begun, resume):
         log.info("%s: is trained already", out)
         return models.Model.load(out)
@@ -131,7 +131,7 @@ def _prepare_folder(out: Path, begun: dict[str, Any], resume: bool) -> bool:
 
 def _same_run(found: Any, begun: dict[str, Any], out: Path) -> None:
     found = found if isinstance(found, dict) else {}
-    words = {"recipe_sha256": "recipe", "twin": "version of twin"}
+    words = {"recipe_sha256": "recipe", "train": "train: section", "twin": "version of twin"}
     for key, mine in begun.items():
         if found.get(key) != mine:
             raise UserError(f"holds a training with another {words.get(key, key)}; begin anew with --restart, "

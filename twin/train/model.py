@@ -14,6 +14,7 @@ import yaml
 
 from twin.io.atomic import write_json, write_text
 from twin.schema import Node, UserError, load_yaml, validate
+from twin.train.calibration import Calibration
 from twin.train.config import Binary, Binned, Categorical, TrainConfig
 from twin.train.ensemble import Ensemble, ensemble
 from twin.train.heads import head_edges
@@ -60,6 +61,7 @@ class Model:
     bands        of the frames, in this order
     centre_band  index of the band that frames are recentred on; crop  pixels a side of its input
     metrics      held-out simulated scores (metrics.json)
+    calibration  what predictions are recalibrated with; None = they are as the networks say
     """
 
     folder: Path
@@ -68,6 +70,7 @@ class Model:
     metrics: dict[str, Any]
     networks: Ensemble
     weights: Any
+    calibration: Calibration | None = None
 
     @property
     def crop(self) -> int:
@@ -85,8 +88,11 @@ class Model:
         return load_recipe(self.folder / "recipe.yaml")
 
     @classmethod
-    def load(cls, folder: str | Path) -> Model:
-        """A model folder, checked. Raises UserError that names what is missing or damaged."""
+    def load(cls, folder: str | Path, calibration: str | None = None) -> Model:
+        """A model folder, checked. Raises UserError that names what is missing or damaged.
+
+        calibration   NAME of `calibration/NAME.json` to recalibrate predictions with
+        """
         folder = Path(folder)
         if not folder.is_dir():
             raise UserError("no such model folder", file=folder)
@@ -104,16 +110,18 @@ class Model:
         if config.centre_band not in bands:
             raise UserError(f'"{config.centre_band}" is none of the bands {", ".join(bands)}',
                             file=folder / "recipe.yaml", key="train.centre_band")  # fmt: skip
+        adjusted = None if calibration is None else Calibration.load(folder, calibration)
         check_files(folder / "posterior/members", files)
         flat = load_arrays(folder / "posterior/members")
         networks = ensemble(config, len(bands), bands.index(config.centre_band))
         weights = unflatten(networks.shapes().weights, flat, folder / "posterior/members")
-        return cls(folder, config, tuple(bands), metrics, networks, networks.place(weights))
+        return cls(folder, config, tuple(bands), metrics, networks, networks.place(weights), adjusted)
 
     def predict(self, frames: np.ndarray, rms: np.ndarray) -> Prediction:
         """What the ensemble says of (n, band, crop, crop) counts with sky noise (n, band), recentred by
         `frames.recentre_crop`. Raises UserError for other shapes, and counts or noise that are no numbers."""
-        return predict(self.networks, self.weights, frames, rms)
+        raw = predict(self.networks, self.weights, frames, rms)
+        return raw if self.calibration is None else self.calibration.apply(raw)
 
 
 def predict(networks: Ensemble, weights: Any, frames: np.ndarray, rms: np.ndarray) -> Prediction:

@@ -1,0 +1,109 @@
+"""Recalibration of an ensemble's predictions by objects whose truth is known; one JSON file a calibration set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize
+
+from twin.io.atomic import write_json
+from twin.metrics import Tempering
+from twin.schema import UserError, suggest
+from twin.train.prediction import Prediction
+
+LEAST = 20  # objects of a kind below which its numbers stay as they are
+TINY = 1e-7
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Four numbers; the defaults change nothing.
+
+    slope, offset       logit of the lens probability -> slope * logit + offset, for every member
+    temperature, share  `Tempering` of every member's separation density in ln(separation)
+    """
+
+    slope: float = 1.0
+    offset: float = 0.0
+    temperature: float = 1.0
+    share: float = 0.0
+
+    def apply(self, prediction: Prediction) -> Prediction:
+        """The prediction with recalibrated lens probabilities and separation densities."""
+        members, n, bins = prediction.separation.shape
+        tempering = Tempering(self.temperature, self.share)
+        flat = tempering.apply(prediction.separation.reshape(-1, bins).astype(float), np.log(prediction.edges))
+        lens = _sigmoid(self.slope * _logit(prediction.lens) + self.offset)
+        return replace(prediction, lens=lens, separation=flat.reshape(members, n, bins))
+
+    @classmethod
+    def fit(cls, prediction: Prediction, lens: np.ndarray, separation: np.ndarray) -> Calibration:
+        """Maximum likelihood of the mixture over members.
+
+        lens        (n,) 1 or 0, NaN where unknown; separation (n,) in the edges' unit, NaN where unknown
+        A part with fewer than 20 known objects, or lenses of one kind only, stays as it is.
+        """
+        found = cls()
+        known = np.isfinite(lens)
+        truth = np.asarray(lens)[known] > 0.5
+        if min(truth.sum(), (~truth).sum()) >= LEAST / 2:
+            part = prediction.take(known)
+
+            def lens_loss(p: np.ndarray) -> float:
+                q = cls(slope=float(np.exp(p[0])), offset=float(p[1])).apply(part).lens_mean().clip(TINY, 1 - TINY)
+                return float(-np.where(truth, np.log(q), np.log1p(-q)).mean())
+
+            log_slope, offset = _minimum(lens_loss, np.array([0.0, 0.0]))
+            found = replace(found, slope=float(np.exp(log_slope)), offset=float(offset))
+        known = np.isfinite(separation)
+        if known.sum() >= LEAST:
+            narrow = prediction.take(known)
+            place = np.searchsorted(prediction.edges, np.asarray(separation)[known], side="right") - 1
+            place = place.clip(0, len(prediction.edges) - 2)
+
+            def build(p: np.ndarray) -> Calibration:
+                temperature = float(np.exp(np.clip(p[0], np.log(0.2), np.log(20.0))))
+                return replace(found, temperature=temperature, share=float(0.5 * _sigmoid(p[1])))
+
+            def separation_loss(p: np.ndarray) -> float:
+                density = build(p).apply(narrow).separation_density()
+                return float(-np.log(density[np.arange(len(place)), place] + TINY).mean())
+
+            found = build(_minimum(separation_loss, np.array([0.3, -3.0])))
+        return found
+
+    def save(self, model: Path, name: str, objects: str) -> Path:
+        """Write `calibration/NAME.json` into a model folder. `objects` says what it was fitted on."""
+        path = model / "calibration" / f"{name}.json"
+        write_json(path, asdict(self) | {"objects": objects})
+        return path
+
+    @classmethod
+    def load(cls, model: Path, name: str) -> Calibration:
+        """`calibration/NAME.json` of a model folder. Raises UserError where there is none, or it is damaged."""
+        path = model / "calibration" / f"{name}.json"
+        if not path.is_file():
+            near = suggest(name, (p.stem for p in path.parent.glob("*.json")))
+            raise UserError(f'has no calibration "{name}"', file=model, suggestion=near)
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{key: float(held[key]) for key in ("slope", "offset", "temperature", "share")})
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"is damaged ({error})", file=path) from error
+
+
+def _minimum(loss: Callable[[np.ndarray], float], start: np.ndarray) -> np.ndarray:
+    return minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-6}).x
+
+
+def _logit(p: np.ndarray) -> np.ndarray:
+    p = np.asarray(p, float).clip(TINY, 1 - TINY)
+    return np.log(p) - np.log1p(-p)
+
+
+def _sigmoid(z: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-z))

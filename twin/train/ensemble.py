@@ -8,7 +8,7 @@ two cores and four networks on two cores both keep them busy.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -42,9 +42,8 @@ class State(NamedTuple):
     step: jax.Array
 
 
-def device_mesh(members: int, batch: int) -> Mesh:
-    """Mesh (member, batch) of the local devices; devices that divide neither stay idle."""
-    devices = jax.local_devices()
+def device_mesh(members: int, batch: int, devices: Sequence[jax.Device]) -> Mesh:
+    """Mesh (member, batch) of devices; those that divide neither stay idle."""
     across = math.gcd(members, len(devices))
     along = math.gcd(len(devices) // across, batch)
     return Mesh(np.array(devices[: across * along]).reshape(across, along), ("member", "batch"))
@@ -80,12 +79,14 @@ class Ensemble:
     """The ensemble that a recipe's `train:` section describes: `init`, `step` and `predict`.
 
     bands   number of bands of a frame; centre  index of the band whose peak sets the scale of the linear image
-    Use `ensemble`, which compiles equal ones once.
+    devices  None = all local ones. Use `ensemble`, which compiles equal ones once.
     """
 
-    def __init__(self, config: TrainConfig, bands: int, centre: int) -> None:
+    def __init__(
+        self, config: TrainConfig, bands: int, centre: int, devices: Sequence[jax.Device] | None = None
+    ) -> None:
         self.config, self.bands, self.centre = config, bands, centre
-        self.mesh = device_mesh(config.members, config.batch)
+        self.mesh = device_mesh(config.members, config.batch, devices or jax.local_devices())
         self.graph = nnx.graphdef(build(config, bands, nnx.Rngs(0)))
         self.tx = optimiser(config)
         self.step = self._compile_step()

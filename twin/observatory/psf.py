@@ -116,8 +116,9 @@ def _aberration(optics: Optics, grid: Grid, opd: Array) -> Spectrum:
     waves = (2 * np.pi / np.array(optics.wavelengths)).astype(np.float32)
     path = (static.difference @ opd).reshape(static.weight.shape)
     sin, cos = sincos(waves[:, None, None] * path)
-    re = jnp.sum(static.weight * cos, 1).reshape(-1, *static.shape)
-    im = jnp.sum(static.weight * sin, 1).reshape(-1, *static.shape)
+    # a sum as a product with ones: a plain sum would fuse with the sine and no longer vectorise
+    ones = jnp.ones(static.weight.shape[0], jnp.float32)
+    re, im = (jnp.einsum("q,bqn->bn", ones, static.weight * part).reshape(-1, *static.shape) for part in (cos, sin))
     # A(-s) is the conjugate of A(s): columns left of zero for the interpolation's sake
     re = jnp.concatenate([re[:, ::-1, static.mirror : 0 : -1], re], 2)
     im = jnp.concatenate([-im[:, ::-1, static.mirror : 0 : -1], im], 2)

@@ -88,7 +88,7 @@ def images(lens: SIE, beta_x: Array, beta_y: Array) -> tuple[Array, Array, Array
     """Image positions of one point source: x, y [arcsec], signed magnification and `exists`, each (MAX_IMAGES,).
 
     theta(phi) = (1 - Gamma)^-1 (beta + alpha(phi)) must point along phi: the cross product of the two changes sign there.
-    Sign changes on 96 directions are refined by bisection and secant steps to float32; two images within 3.75 degrees of one
+    Sign changes on 96 directions are refined by bisection to float32; two images within 3.75 degrees of one
     another as seen from the lens, on the brink of merging, can be missed together.
     """
     bx, by = beta_x - lens.x, beta_y - lens.y
@@ -106,12 +106,15 @@ def images(lens: SIE, beta_x: Array, beta_y: Array) -> tuple[Array, Array, Array
     cross, along = theta(grid)[2:]
     changes = (cross[:-1] * cross[1:] < 0) & (along[:-1] + along[1:] > 0)
     start = jnp.argsort(~changes, stable=True)[:MAX_IMAGES]
-    low, high, at_low = grid[start], grid[start + 1], cross[start]
-    for _ in range(22):
+
+    def halve(_: int, bracket: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        low, high, at_low = bracket
         middle = 0.5 * (low + high)
         value = theta(middle)[2]
         left = value * at_low > 0
-        low, high, at_low = jnp.where(left, middle, low), jnp.where(left, high, middle), jnp.where(left, value, at_low)
+        return jnp.where(left, middle, low), jnp.where(left, high, middle), jnp.where(left, value, at_low)
+
+    low, high, _ = jax.lax.fori_loop(0, 22, halve, (grid[start], grid[start + 1], cross[start]))
     tx, ty, _, along = theta(0.5 * (low + high))
     exists = changes[start] & (along > 0)
     x, y = tx + lens.x, ty + lens.y

@@ -1,0 +1,233 @@
+"""The optical sky of a small field: truth + State -> expected counts. One scene builder for each class of `twin.priors.fields`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from twin.numerics.angles import sincos
+from twin.numerics.fourier import Grid, Spectrum
+from twin.numerics.sersic import b_n, log_gamma_factor
+from twin.observatory.state import ImagerState
+from twin.priors.fields import GALAXY_INTERLOPERS, STAR_INTERLOPERS, Truth
+from twin.simulators import lensing
+from twin.simulators.scene import LightMap, Points, Scene, Sersics, render
+
+LENS_CLASSES = ("lens_galaxy", "lens_quasar")
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """expected (B, npix, npix) counts after PSF and pixel, before sky and noise; parts: what labels need of the scene."""
+
+    expected: Array
+    parts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Frame grid and the sub-pixels of sampled light: `cells` a pixel side enter the convolution, each the mean of
+    `subsamples` x `subsamples` midpoints."""
+
+    grid: Grid
+    cells: int
+    subsamples: int
+
+    def points(self) -> tuple[np.ndarray, np.ndarray]:
+        return lensing.sample_points(self.grid.npix * self.cells, self.grid.pixel_scale / self.cells, self.subsamples)
+
+    @property
+    def sample_area(self) -> float:
+        """[arcsec^2] of a convolution cell."""
+        return (self.grid.pixel_scale / self.cells) ** 2
+
+
+def counts(magnitude: Array, state: ImagerState) -> Array:
+    """Counts (B,) of AB magnitudes (B,); 0 where the magnitude is NaN (nothing there)."""
+    return jnp.where(jnp.isnan(magnitude), 0.0, 10 ** (-0.4 * (jnp.nan_to_num(magnitude) - state.zero_point)))
+
+
+def _sersic(truth: Truth, state: ImagerState, *rows: tuple[str, str, str, str, str, str]) -> Sersics:
+    """Sersics from the names of (position, magnitude, radius, n, q, angle) in the truth."""
+    at = [(truth[f"{r[0]}_x"], truth[f"{r[0]}_y"]) for r in rows]
+    return Sersics(
+        x=jnp.stack([a[0] for a in at]),
+        y=jnp.stack([a[1] for a in at]),
+        radius=jnp.stack([truth[r[2]] for r in rows]),
+        q=jnp.stack([truth[r[4]] for r in rows]),
+        angle=jnp.stack([truth[r[5]] for r in rows]),
+        n=jnp.stack([truth[r[3]] for r in rows]),
+        flux=jnp.stack([counts(truth[r[1]], state) for r in rows], 1),
+    )
+
+
+def _object(name: str, position: str | None = None) -> tuple[str, str, str, str, str, str]:
+    """Truth names of a galaxy called `name`."""
+    return (position or name, f"{name}_mag", f"{name}_radius", f"{name}_n", f"{name}_q", f"{name}_angle")
+
+
+def _points(truth: Truth, state: ImagerState, *names: str) -> Points:
+    return Points(
+        x=jnp.stack([truth[f"{n}_x"] for n in names]),
+        y=jnp.stack([truth[f"{n}_y"] for n in names]),
+        flux=jnp.stack([counts(truth[f"{n}_mag"], state) for n in names], 1),
+    )
+
+
+FIELD_GALAXIES = tuple(_object(f"field{k}") for k in range(GALAXY_INTERLOPERS))
+FIELD_STARS = tuple(f"field{k}" for k in range(GALAXY_INTERLOPERS, GALAXY_INTERLOPERS + STAR_INTERLOPERS))
+
+
+def _join(a: Points, b: Points) -> Points:
+    return Points(jnp.concatenate([a.x, b.x]), jnp.concatenate([a.y, b.y]), jnp.concatenate([a.flux, b.flux], 1))
+
+
+def sie(truth: Truth) -> lensing.SIE:
+    return lensing.SIE(
+        *(truth[k] for k in ("theta_E", "lens_q", "lens_angle", "lens_x", "lens_y", "gamma1", "gamma2"))
+    )
+
+
+def source_position(truth: Truth) -> tuple[Array, Array]:
+    """Unlensed position [arcsec]: `source_depth` of the way from the lens to the cut, so that there are always two images."""
+    x, y = lensing.cut(sie(truth), truth["source_phi"])
+    depth = truth["source_depth"]
+    return truth["lens_x"] + depth * (x - truth["lens_x"]), truth["lens_y"] + depth * (y - truth["lens_y"])
+
+
+def _sampled(canvas: Canvas, brightness: Callable[[Array, Array], Array]) -> Array:
+    """Mean of a surface brightness [1/arcsec^2] over each convolution cell, times its area: (cells npix, cells npix).
+
+    One sum a sub-pixel: a mean over a sub-pixel axis would fuse with the brightness and no longer vectorise.
+    """
+    x, y = canvas.points()
+    each = [(i, j) for i in range(canvas.subsamples) for j in range(canvas.subsamples)]
+    total = sum(brightness(jnp.asarray(x[i, j]), jnp.asarray(y[i, j])) for i, j in each)
+    return total * (canvas.sample_area / len(each))
+
+
+def _lensed_source(canvas: Canvas, truth: Truth, beta: tuple[Array, Array]) -> Array:
+    """Unit-flux Sersic source seen through the lens, (cells npix, cells npix) [1/cell]."""
+    lens = sie(truth)
+
+    def brightness(x: Array, y: Array) -> Array:
+        ax, ay = lensing.deflection(lens, x, y)
+        return _sersic_light(x - ax - beta[0], y - ay - beta[1], truth, "source")
+
+    return _sampled(canvas, brightness)
+
+
+def _sersic_light(dx: Array, dy: Array, truth: Truth, name: str) -> Array:
+    """Unit-flux elliptical Sersic [1/arcsec^2] at offsets from its centre."""
+    cos, sin = jnp.cos(truth[f"{name}_angle"]), jnp.sin(truth[f"{name}_angle"])
+    q, n, radius = truth[f"{name}_q"], truth[f"{name}_n"], truth[f"{name}_radius"]
+    u, v = cos * dx + sin * dy, cos * dy - sin * dx
+    b = b_n(n)
+    r2 = jnp.maximum((q * u * u + v * v / q) / radius**2, 1e-12)
+    # (r/R)^(1/n) as exp(ln(r2) / 2n): half the cost of a general power
+    return jnp.exp(-b * (jnp.exp(jnp.log(r2) * (0.5 / n)) - 1) - log_gamma_factor(n, b)) / radius**2
+
+
+def _lens_light() -> tuple[str, str, str, str, str, str]:
+    return ("lens", "lens_mag", "lens_radius", "lens_n", "light_q", "light_angle")
+
+
+def _lens_galaxy(canvas: Canvas, truth: Truth, state: ImagerState) -> tuple[Scene, dict[str, Any]]:
+    beta = source_position(truth)
+    parts = {"images": lensing.images(sie(truth), *beta)}
+    light = LightMap(_lensed_source(canvas, truth, beta), counts(truth["source_mag"], state))
+    return Scene(_sersic(truth, state, _lens_light(), *FIELD_GALAXIES), _points(truth, state, *FIELD_STARS), light), parts
+
+
+def _lens_quasar(canvas: Canvas, truth: Truth, state: ImagerState) -> tuple[Scene, dict[str, Any]]:
+    beta = source_position(truth)
+    x, y, mu, exists = lensing.images(sie(truth), *beta)
+    parts = {"images": (x, y, mu, exists)}
+    # an image's share of the light: magnification, scatter common to the bands, reddening stronger in the blue
+    scatter = truth["image_scatter"] + _blueness(state) * truth["image_reddening"]
+    share = jnp.where(exists, jnp.minimum(jnp.abs(mu), 30.0) * jnp.exp(scatter), 0.0)
+    r_share = share[state.gain.shape[-1] // 2].sum()
+    quasar = Points(x, y, counts(truth["quasar_mag"], state)[:, None] * share / r_share)
+    light = LightMap(_lensed_source(canvas, truth, beta), counts(truth["source_mag"], state))
+    points = _join(quasar, _points(truth, state, *FIELD_STARS))
+    return Scene(_sersic(truth, state, _lens_light(), *FIELD_GALAXIES), points, light), parts
+
+
+def _blueness(state: ImagerState) -> Array:
+    """(B, 1) weight of differential reddening: 1 in the bluest band to -1 in the reddest."""
+    return jnp.linspace(1.0, -1.0, state.gain.shape[-1])[:, None]
+
+
+def _galaxy(canvas: Canvas, truth: Truth, state: ImagerState) -> tuple[Scene, dict[str, Any]]:
+    truth = truth | {"disc_n": jnp.ones_like(truth["bulge_n"])}
+    bulge = ("galaxy", "bulge_mag", "bulge_radius", "bulge_n", "bulge_q", "galaxy_angle")
+    disc = ("galaxy", "disc_mag", "disc_radius", "disc_n", "disc_q", "galaxy_angle")
+    return Scene(_sersic(truth, state, bulge, disc, *FIELD_GALAXIES), _points(truth, state, *FIELD_STARS)), {}
+
+
+def _companion(canvas: Canvas, truth: Truth, state: ImagerState) -> tuple[Scene, dict[str, Any]]:
+    rows = [_object(name) for name in ("galaxy", "companion0", "companion1")]
+    return Scene(_sersic(truth, state, *rows, *FIELD_GALAXIES), _points(truth, state, *FIELD_STARS)), {}
+
+
+def _star(canvas: Canvas, truth: Truth, state: ImagerState) -> tuple[Scene, dict[str, Any]]:
+    return Scene(_sersic(truth, state, *FIELD_GALAXIES), _points(truth, state, "star0", *FIELD_STARS)), {}
+
+
+def _blend(canvas: Canvas, truth: Truth, state: ImagerState) -> tuple[Scene, dict[str, Any]]:
+    stars = [name for name in ("star0", "star1", "star2") if f"{name}_x" in truth]
+    return Scene(_sersic(truth, state, _object("galaxy"), *FIELD_GALAXIES), _points(truth, state, *stars, *FIELD_STARS)), {}
+
+
+def _spiral(canvas: Canvas, truth: Truth, state: ImagerState) -> tuple[Scene, dict[str, Any]]:
+    """Exponential disc times 1 + c cos(m (theta - ln r / tan pitch) - phase), mixed with a Gaussian ring."""
+    cos, sin, q = jnp.cos(truth["galaxy_angle"]), jnp.sin(truth["galaxy_angle"]), truth["disc_q"]
+    scale = truth["disc_radius"] / 1.67835  # half-light radius of an exponential disc in scale lengths
+    r_ring = truth["ring_radius"] * truth["disc_radius"]
+    width, winding = 0.18 * r_ring, 1 / jnp.tan(truth["arm_pitch"])
+
+    def brightness(x: Array, y: Array) -> Array:
+        dx, dy = x - truth["galaxy_x"], y - truth["galaxy_y"]
+        u, v = (cos * dx + sin * dy) * jnp.sqrt(q), (cos * dy - sin * dx) / jnp.sqrt(q)
+        r = jnp.sqrt(u * u + v * v + 1e-6)
+        wave = truth["arm_count"] * (jnp.arctan2(v, u) - jnp.log(r / scale) * winding) - truth["arm_phase"]
+        disc = jnp.exp(-r / scale) / (2 * jnp.pi * scale**2) * (1 + truth["arm_contrast"] * sincos(wave)[1])
+        ring = jnp.exp(-0.5 * ((r - r_ring) / width) ** 2) / ((2 * jnp.pi) ** 1.5 * r_ring * width)
+        return disc + truth["ring_share"] * (ring - disc)
+
+    light = _sampled(canvas, brightness)
+    bulge = truth | {"bulge_q": jnp.ones_like(q)}
+    row = ("galaxy", "bulge_mag", "bulge_radius", "bulge_n", "bulge_q", "galaxy_angle")
+    sersics = _sersic(bulge, state, row, *FIELD_GALAXIES)
+    return Scene(sersics, _points(truth, state, *FIELD_STARS), LightMap(light, counts(truth["disc_mag"], state))), {}
+
+
+SCENES: dict[str, Callable[[Canvas, Truth, ImagerState], tuple[Scene, dict[str, Any]]]] = {
+    "lens_galaxy": _lens_galaxy,
+    "lens_quasar": _lens_quasar,
+    "galaxy": _galaxy,
+    "companion": _companion,
+    "star": _star,
+    "blend": _blend,
+    "quasar_star": _blend,
+    "spiral": _spiral,
+}
+
+
+def render_class(name: str, truth: Truth, state: ImagerState, transfer: Spectrum, canvas: Canvas) -> Rendered:
+    """Expected counts of one field of class `name` (see `twin.priors.fields.CLASSES`)."""
+    scene, parts = SCENES[name](canvas, truth, state)
+    return Rendered(render(canvas.grid, transfer, scene), parts)
+
+
+def labels(name: str, rendered: Rendered) -> dict[str, Array]:
+    """lens (0 or 1) and separation: the largest distance between two images of the source's centre [arcsec], NaN for no lens."""
+    if name not in LENS_CLASSES:
+        return {"lens": jnp.uint8(0), "separation": jnp.float32(jnp.nan)}
+    x, y, _, exists = rendered.parts["images"]
+    return {"lens": jnp.uint8(1), "separation": lensing.largest_separation(x, y, exists)}

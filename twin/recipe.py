@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from importlib import resources
@@ -274,7 +276,7 @@ class Recipe:
             part = slice(begin, begin + step)
             pad = step - len(index[part])  # remainders are padded: the compiled shape never changes
             ids, table = np.pad(index[part], (0, pad)), np.pad(rows[part], ((0, pad), (0, 0)), mode="edge")
-            pending.append(self._program(cls)(np.uint32(seed), np.uint32(shard), ids.astype(np.uint32), table))
+            pending.append(self._programs[cls](np.uint32(seed), np.uint32(shard), ids.astype(np.uint32), table))
         if not pending:
             return {}
         host = jax.device_get(pending)
@@ -286,24 +288,30 @@ class Recipe:
 
     @cached_property
     def _programs(self) -> dict[str, Any]:
-        return {}
+        """The compiled program of each class: (seed, shard, index (N,), telemetry (N, C)) -> arrays with leading axis N."""
+        size = MICROBATCH * self._mesh.size
+        shapes = (
+            jax.ShapeDtypeStruct((), jnp.uint32),
+            jax.ShapeDtypeStruct((), jnp.uint32),
+            jax.ShapeDtypeStruct((size,), jnp.uint32),
+            jax.ShapeDtypeStruct((size, len(self.instrument.channel_names)), jnp.float32),
+        )
+        lowered = [self._program(cls).lower(*shapes) for cls in self.classes]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # XLA compiles one program on one core
+            return dict(zip(self.classes, pool.map(lambda program: program.compile(), lowered), strict=True))
 
     def _program(self, cls: str):
-        """The compiled program of a class: (seed, shard, index (N,), telemetry (N, C)) -> arrays with leading axis N."""
-        if cls not in self._programs:
+        def one(seed: Array, shard: Array, index: Array, exposure: Array) -> dict[str, Array]:
+            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), shard), index)
+            sample = self.sample(key, exposure, cls)
+            return self._stored(sample, self.state(exposure))
 
-            def one(seed: Array, shard: Array, index: Array, exposure: Array) -> dict[str, Array]:
-                key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), shard), index)
-                sample = self.sample(key, exposure, cls)
-                return self._stored(sample, self.state(exposure))
+        def block(seed: Array, shard: Array, index: Array, exposures: Array) -> dict[str, Array]:
+            return jax.lax.map(lambda a: one(seed, shard, *a), (index, exposures), batch_size=_INNER)
 
-            def block(seed: Array, shard: Array, index: Array, exposures: Array) -> dict[str, Array]:
-                return jax.lax.map(lambda a: one(seed, shard, *a), (index, exposures), batch_size=_INNER)
-
-            spread, same = PartitionSpec("batch"), PartitionSpec()
-            mapped = jax.shard_map(block, mesh=self._mesh, in_specs=(same, same, spread, spread), out_specs=spread, check_vma=False)
-            self._programs[cls] = jax.jit(mapped)
-        return self._programs[cls]
+        spread, same = PartitionSpec("batch"), PartitionSpec()
+        specs = (same, same, spread, spread)
+        return jax.jit(jax.shard_map(block, mesh=self._mesh, in_specs=specs, out_specs=spread, check_vma=False))
 
     def _stored(self, sample: Sample, state: ImagerState) -> dict[str, Array]:
         """A sample in the types in which it is stored."""

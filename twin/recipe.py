@@ -24,7 +24,7 @@ import numpyro
 from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 from numpyro import handlers
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from twin.io.layout import ArraySpec, DatasetSpec
 from twin.numerics.fourier import Grid
@@ -67,17 +67,6 @@ class RecipeConfig(BaseModel):
     prior: dict[str, Law]
     train: dict[str, Any] = {}
 
-    @model_validator(mode="after")
-    def _known(self) -> RecipeConfig:
-        for name, share in self.classes.items():
-            if name not in fields.CLASSES:
-                raise ValueError(f"unknown class {name!r}; known: {', '.join(fields.CLASSES)}")
-            if not share >= 0:
-                raise ValueError(f"the share of class {name!r} is {share:g}, not a positive number")
-        if not sum(self.classes.values()) > 0:
-            raise ValueError("the shares of the classes add up to 0")
-        return self
-
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -96,7 +85,13 @@ class Recipe:
         self.node = node
         self.config = validate(RecipeConfig, node)
         self.name = self.config.name
-        self.instrument: Imager = load_instrument(self.config.instrument)
+        self._check_classes()
+        try:
+            self.instrument: Imager = load_instrument(self.config.instrument)
+        except UserError as mistake:
+            if mistake.file is not None:  # the mistake is in the instrument's own file
+                raise
+            raise node.error(mistake.problem, ("instrument",), mistake.suggestion) from None
         self.bands = self.config.bands
         for k, band in enumerate(self.bands):
             if band not in self.instrument.bands:
@@ -117,6 +112,16 @@ class Recipe:
         self._prior, self.truth_names = self._check_prior()
         self._table = self._read_telemetry()
 
+    def _check_classes(self) -> None:
+        for name, share in self.config.classes.items():
+            place = ("classes", name)
+            if name not in fields.CLASSES:
+                raise self.node.error("unknown class", place, suggest(name, fields.CLASSES))
+            if not 0 <= share < float("inf"):
+                raise self.node.error(f"a share must not be negative, not {share:g}", place)
+        if not sum(self.config.classes.values()) > 0:
+            raise self.node.error("the shares of the classes add up to 0", ("classes",))
+
     def _check_prior(self) -> tuple[fields.Prior, tuple[str, ...]]:
         laws = {name: law.distribution() for name, law in self.config.prior.items()}
         wavelengths = np.array(self.optics.wavelengths) * 1e9
@@ -134,8 +139,9 @@ class Recipe:
         if self.config.telemetry is None:
             return None
         path = Path(self.config.telemetry)
-        if not path.is_absolute():
-            path = Path(self.node.file).parent / path
+        said_in = self.node.where(("telemetry",))[0]
+        if said_in != "--set":  # a recipe file names it beside itself, a command line where the user is
+            path = Path(said_in).parent / path
         table = self.instrument.read_exposures(path)
         if len(table) == 0:
             raise UserError("the table has no exposure", file=str(path))

@@ -51,9 +51,10 @@ def check(case: Case, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = err.splitlines()
     assert len(lines) == 1, f"not one line: {err}"
     for word in case.words:
-        assert word in lines[0]
+        assert word in lines[0], f"{word!r} is not in {lines[0]!r}"
     assert "Traceback" not in out + err
-    assert snapshot(folder) == before, "something was left behind"
+    after = snapshot(folder)
+    assert after == before, f"left behind: {sorted(set(after.items()) ^ set(before.items()))}"
 
 
 def truncate(pattern: str) -> Callable[[Path], None]:

@@ -30,6 +30,7 @@ from twin.train.source import (
     dataset_batches,
     pool_batches,
     simulate_pool,
+    training_set,
 )
 from twin.train.weights import Checkpoints, flatten, named, unflatten
 
@@ -60,6 +61,8 @@ def train(
     config = models.train_config(recipe.node)
     centre = centre_band(config, recipe.bands)
     out = Path(out)
+    if dataset is not None:
+        training_set(dataset, recipe, config)  # refuses before anything is written
     begun = {"recipe_sha256": recipe.sha256, "train": config.model_dump(mode="json"), "seed": seed,
              "dataset": str(dataset) if dataset else None, "twin": twin.__version__}  # fmt: skip
     if _prepare_folder(out, begun, resume):

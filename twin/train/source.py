@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from twin.schema import UserError
 from twin.train.config import Binary, Binned, Categorical, TrainConfig
 from twin.train.frames import INVALID, crop_at, decode, find_peak
+
+if TYPE_CHECKING:
+    from twin.data import Dataset
 
 CHUNK = 2048  # samples that the recipe is asked for at a time
 VALIDATION_SHARD = 100_000  # the first shard of the held-out samples; no training reaches it
@@ -122,23 +125,29 @@ def pool_batches(pool: Arrays, config: TrainConfig, seed: int, start: int) -> It
         yield {name: values[index] for name, values in pool.items()}
 
 
-def dataset_batches(
-    path: str | Path, recipe: Shards, config: TrainConfig, seed: int, margin: int, start: int
-) -> Iterator[Arrays]:
-    """Arrays (member, batch, ...) of a dataset on disk from step `start` on; members see different samples.
-
-    Raises UserError where the dataset is of another recipe (its training section aside) or lacks an array.
-    """
-    from twin.data import batches_per_epoch, open_dataset, shuffled_batches
+def training_set(path: str | Path, recipe: Shards, config: TrainConfig) -> Dataset:
+    """The dataset, opened. Raises UserError where it is of another recipe (its training section aside) or too small."""
+    from twin.data import batches_per_epoch, open_dataset
 
     dataset = open_dataset(path)
     _same_recipe(dataset, recipe)
+    total = config.members * config.batch
+    if batches_per_epoch(dataset, total) == 0:
+        raise UserError(f"has {dataset.n} samples, one step of all members takes {total}", file=path)
+    return dataset
+
+
+def dataset_batches(
+    path: str | Path, recipe: Shards, config: TrainConfig, seed: int, margin: int, start: int
+) -> Iterator[Arrays]:
+    """Arrays (member, batch, ...) of a dataset on disk from step `start` on; members see different samples."""
+    from twin.data import batches_per_epoch, shuffled_batches
+
+    dataset = training_set(path, recipe, config)
     names = ["frame", "noise/scale", "noise/rms", *dict.fromkeys(head.label for head in config.heads.values())]
     names += ["valid"] if "valid" in dataset.names else []
     total = config.members * config.batch
     per_epoch = batches_per_epoch(dataset, total)
-    if per_epoch == 0:
-        raise UserError(f"has {dataset.n} samples, one step of all members takes {total}", file=path)
     step = start
     while step < config.steps:
         epoch, first = divmod(step, per_epoch)
@@ -150,7 +159,7 @@ def dataset_batches(
                 return
 
 
-def _same_recipe(dataset: Any, recipe: Shards) -> None:
+def _same_recipe(dataset: Dataset, recipe: Shards) -> None:
     """The dataset comes from this recipe; how it is trained on may differ."""
 
     def simulated(value: Any) -> Any:

@@ -18,7 +18,7 @@ from jax import Array
 from twin.priors import populations as pop
 
 Truth = dict[str, Array]
-GALAXY_INTERLOPERS, STAR_INTERLOPERS = 2, 2
+GALAXY_INTERLOPERS, STAR_INTERLOPERS = 1, 2
 IMAGES = 4
 
 

@@ -68,7 +68,7 @@ class Network(Section):
     """
 
     patch: Annotated[int, Field(ge=1, le=4)] = 2
-    widths: tuple[Count, ...] = Field(default=(32, 64, 96), min_length=1)
+    widths: tuple[Count, ...] = Field(default=(24, 48, 96), min_length=1)
     blocks: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(1, 2, 1), min_length=1)
     hidden: Count = 192
     norm: Literal["group", "layer"] = "group"

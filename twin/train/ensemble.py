@@ -160,7 +160,7 @@ class Ensemble:
             inputs = channels(turned.reshape(-1, *counts.shape[1:]), jnp.tile(rms, (turns, 1)), self.centre)
             logits = nnx.merge(self.graph, weights)(inputs)
             return {
-                name: head_probability(head, logits[name].reshape(turns, n, -1)).mean(axis=0)
+                name: head_probability(head, logits[name].reshape(turns, n, -1).mean(axis=0))
                 for name, head in heads.items()
             }
 
@@ -175,7 +175,8 @@ class Ensemble:
         )
 
     def predict(self, weights: nnx.State, counts: np.ndarray, rms: np.ndarray) -> dict[str, np.ndarray]:
-        """{head: (member, n) or (member, n, outputs)} probabilities, each the mean over the eight flips and turns.
+        """{head: (member, n) or (member, n, outputs)} probabilities, from logits averaged over the eight flips
+        and turns: a network that is exactly blind to them, and sharper than the mean of eight probabilities.
 
         counts  (n, band, size, size); rms (n, band). Always run in blocks of `batch` frames, the last one padded, so
         that what is said of a frame does not depend on its company.

@@ -217,8 +217,10 @@ def _devices() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; return its exit code. Mistakes become one line on stderr, bugs keep their traceback."""
     log, spoken = logging.getLogger("twin"), logging.StreamHandler(sys.stdout)  # stderr is for the one line
+    spoken.setFormatter(logging.Formatter("%(message)s"))
     log.setLevel(logging.INFO)
     log.addHandler(spoken)
+    log.propagate = False  # some libraries put a handler of their own on the root
     try:
         code = app(args=None if argv is None else list(argv), prog_name="twin", standalone_mode=False)
         if code == 130:  # what typer makes of Ctrl-C
@@ -244,6 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(str(mistake))
     finally:
         log.removeHandler(spoken)
+        log.propagate = True
 
 
 def _say(message: str) -> int:

@@ -40,7 +40,9 @@ def lenstronomy_samples_per_second(frames: int = 60) -> float:
     light = LightModel(["SERSIC_ELLIPSE"])
     model = ImageModel(
         data, psf, LensModel(["SIE", "SHEAR"]), light, light,
-        kwargs_numerics={"supersampling_factor": 3, "supersampling_convolution": False, "convolution_type": "fft_static"},
+        kwargs_numerics={
+            "supersampling_factor": 3, "supersampling_convolution": False, "convolution_type": "fft_static",
+        },
     )  # fmt: skip
     begin = time.perf_counter()
     for _ in range(frames):

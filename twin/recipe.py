@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -42,8 +42,8 @@ QUANTUM = 0.25  # of the noise, the step in which sky-subtracted stacks are stor
 
 
 class FrameConfig(BaseModel):
-    """Geometry of a frame. npix pixels a side; factor: frequencies kept in units of the pixel's Nyquist limit; subsamples:
-    midpoints a side of each convolution cell for sampled light."""
+    """Geometry of a frame. npix pixels a side; factor: frequencies kept in units of the pixel's Nyquist limit;
+    subsamples: midpoints a side of each convolution cell for sampled light."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     npix: int = Field(64, ge=8, le=1024)
@@ -96,7 +96,9 @@ class Recipe:
         for k, band in enumerate(self.bands):
             if band not in self.instrument.bands:
                 raise node.error(
-                    f"instrument {self.instrument.name!r} has no band {band!r}", ("bands", k), suggest(band, self.instrument.bands)
+                    f"instrument {self.instrument.name!r} has no band {band!r}",
+                    ("bands", k),
+                    suggest(band, self.instrument.bands),
                 )
         if len(set(self.bands)) < len(self.bands):
             raise node.error("a band stands twice", ("bands",))
@@ -149,7 +151,8 @@ class Recipe:
 
     @cached_property
     def sha256(self) -> str:
-        """Identity of what `shard` makes: the recipe without its `train:` section, the instrument, the telemetry table."""
+        """Identity of what `shard` makes: the recipe without its `train:` section, the instrument, the telemetry
+        table."""
         content = {k: v for k, v in self.config.model_dump(mode="json").items() if k not in ("train", "description")}
         content["instrument"] = self.instrument.node.value
         if self._table is not None:
@@ -157,7 +160,7 @@ class Recipe:
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
     @staticmethod
-    def _truth(prior: fields.Prior, name: str):
+    def _truth(prior: fields.Prior, name: str) -> Callable[[], fields.Truth]:
         return lambda: {**fields.CLASSES[name](prior), **fields.interlopers(prior)}
 
     def _flat_names(self, name: str, shape: tuple[int, ...]) -> list[str]:
@@ -176,9 +179,7 @@ class Recipe:
     def state(self, exposure: Array) -> ImagerState:
         """State of the recipe's bands during an exposure, a telemetry row (C,)."""
         whole = self.instrument.state(exposure)
-        return replace(
-            whole, **{k: getattr(whole, k)[self._index] for k in vars(whole) if k != "aberration"}
-        )
+        return replace(whole, **{k: getattr(whole, k)[self._index] for k in vars(whole) if k != "aberration"})
 
     @property
     def stacked(self) -> bool:
@@ -228,9 +229,19 @@ class Recipe:
             per_band("noise/gain", ucd="instr.det", description="electrons a count stands for"),
             ArraySpec("label/lens", (), "uint8", (), "", "meta.code.class", "1 if the field holds a lens"),
             ArraySpec("label/class", (), "uint8", (), "", "meta.code.class", "index into the attribute classes"),
-            ArraySpec("label/separation", (), "float32", (), "arcsec", "pos.angDistance", "largest image separation, NaN for no lens"),
-            ArraySpec("truth", (len(self.truth_names),), "float32", ("parameter",), description="what the prior drew, NaN where a class lacks it", coords={"parameter": self.truth_names, "parameter_unit": tuple(map(unit_of, self.truth_names))}),
-            ArraySpec("telemetry", (len(self.instrument.channel_names),), "float32", ("channel",), description="telemetry of the exposure", coords={"channel": self.instrument.channel_names}),
+            ArraySpec(
+                "label/separation", (), "float32", (), "arcsec", "pos.angDistance",
+                "largest image separation, NaN for no lens",
+            ),
+            ArraySpec(
+                "truth", (len(self.truth_names),), "float32", ("parameter",),
+                description="what the prior drew, NaN where a class lacks it",
+                coords={"parameter": self.truth_names, "parameter_unit": tuple(map(unit_of, self.truth_names))},
+            ),
+            ArraySpec(
+                "telemetry", (len(self.instrument.channel_names),), "float32", ("channel",),
+                description="telemetry of the exposure", coords={"channel": self.instrument.channel_names},
+            ),
             ArraySpec("exposure_id", (), "int64", (), "", "meta.id;obs", "index of the exposure"),
             ArraySpec("object_id", (), "int64", (), "", "meta.id;src", "index of the object: split by it"),
         ]  # fmt: skip
@@ -247,13 +258,15 @@ class Recipe:
         return DatasetSpec(tuple(arrays), attrs)
 
     def exposures(self, seed: int, start: int, count: int) -> np.ndarray:
-        """Telemetry rows (count, C) of samples start .. start + count - 1: the user's table in turn, or drawn nights."""
+        """Telemetry rows (count, C) of samples start .. start + count - 1: the user's table in turn, or drawn
+        nights."""
         if self._table is not None:
             return self._table[(start + np.arange(count)) % len(self._table)]
         return self.instrument.draw_exposures(seed, count, start)
 
     def class_of(self, seed: int, shard: int, count: int) -> np.ndarray:
-        """Class index (count,) of each sample: shares as exact as whole numbers allow, in random order within the shard."""
+        """Class index (count,) of each sample: shares as exact as whole numbers allow, in random order within the
+        shard."""
         share = np.array([self.config.classes[name] for name in self.classes])
         edges = np.cumsum(share / share.sum()) * count
         classes = np.searchsorted(np.round(edges), np.arange(count), side="right")
@@ -294,7 +307,8 @@ class Recipe:
 
     @cached_property
     def _programs(self) -> dict[str, Any]:
-        """The compiled program of each class: (seed, shard, index (N,), telemetry (N, C)) -> arrays with leading axis N."""
+        """The compiled program of each class: (seed, shard, index (N,), telemetry (N, C)) -> arrays with leading axis
+        N."""
         size = MICROBATCH * self._mesh.size
         shapes = (
             jax.ShapeDtypeStruct((), jnp.uint32),
@@ -306,7 +320,7 @@ class Recipe:
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # XLA compiles one program on one core
             return dict(zip(self.classes, pool.map(lambda program: program.compile(), lowered), strict=True))
 
-    def _program(self, cls: str):
+    def _program(self, cls: str) -> Any:
         def one(seed: Array, shard: Array, index: Array, exposure: Array) -> dict[str, Array]:
             key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), shard), index)
             sample = self.sample(key, exposure, cls)
@@ -364,7 +378,11 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         path = Path(text)
         if not path.is_file():
             names = [name for name, _ in list_recipes()]
-            raise UserError(f"no recipe of this name, and no such file; shipped: {', '.join(names)}", key=text, suggestion=suggest(text, names))
+            raise UserError(
+                f"no recipe of this name, and no such file; shipped: {', '.join(names)}",
+                key=text,
+                suggestion=suggest(text, names),
+            )
     node = load_yaml(path)
     for override in overrides:
         node = node.set(override)

@@ -1,6 +1,8 @@
-"""Trigonometric functions as polynomials: XLA's own calls on CPU cost five times as much and dominate SIE deflections."""
+"""Trigonometric functions as polynomials: XLA's own calls cost five times as much on CPU and dominate deflection."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ import numpy as np
 from jax import Array
 
 
-def _fit(function, limit: float, degree: int) -> np.ndarray:
+def _fit(function: Callable[[np.ndarray], np.ndarray], limit: float, degree: int) -> np.ndarray:
     """Power coefficients of the Chebyshev interpolant of f(sqrt(z))/sqrt(z) on [0, limit]."""
     nodes = 0.5 * limit * (1 - np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1)))
     roots = np.sqrt(nodes)
@@ -45,7 +47,7 @@ def arctanh(v: Array) -> Array:
 
 
 def sincos(x: Array) -> tuple[Array, Array]:
-    """sin and cos of x [rad] to 2e-7 for |x| < 1e3 (float32): Cody-Waite reduction to [-pi/4, pi/4], then Taylor terms."""
+    """sin and cos of x [rad] to 2e-7 for |x| < 1e3 (float32): Cody-Waite reduction to [-pi/4, pi/4], then Taylor."""
     if x.dtype == jnp.float64:
         return jnp.sin(x), jnp.cos(x)
     k = jnp.round(x * (2 / np.pi))

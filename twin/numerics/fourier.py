@@ -1,8 +1,8 @@
 """Frames and their spectra on one half-plane: discrete Fourier transforms as matrix products.
 
-A matrix product beats `fft` inside a jitted program on CPU, evaluates the frame's own pixels alone, and folds frequencies
-above the pixel's Nyquist limit exactly as a detector does. A spectrum is a pair (re, im) of real arrays (..., ky, kx):
-XLA's complex products on CPU are slower than the real ones they stand for.
+A matrix product beats `fft` inside a jitted program on CPU, evaluates the frame's own pixels alone, and folds
+frequencies above the pixel's Nyquist limit exactly as a detector does. A spectrum is a pair (re, im) of real arrays
+(..., ky, kx): XLA's complex products on CPU are slower than the real ones they stand for.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Grid:
 
     npix         pixels on a side
     pixel_scale  [arcsec]
-    factor       frequencies reach `factor` times the pixel's Nyquist limit: 1 where seeing resolves the pixel, 3 in space
+    factor       frequencies reach `factor` times the pixel's Nyquist limit: 1 where seeing resolves it, 3 in space
     pad          period of the plane over the frame's side; 2 keeps wings from coming round
 
     Positions are in arcsec from the frame's centre, which for even npix lies on a pixel corner: pixel j is centred at

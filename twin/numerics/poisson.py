@@ -1,8 +1,8 @@
 """Exact Poisson sampling for images: inversion at low rates, transformed rejection at high ones, all in float32.
 
 Below _SPLIT the cumulative sum is inverted with a fixed number of terms; above it Hormann's PTRS (1993, Insurance:
-Mathematics and Economics 12, 39) runs until every pixel has accepted. `jax.random.poisson` does the same with a loop over
-both branches for every pixel and 64-bit draws; it was the slowest stage of a simulation.
+Mathematics and Economics 12, 39) runs until every pixel has accepted. `jax.random.poisson` does the same with a loop
+over both branches for every pixel and 64-bit draws; it was the slowest stage of a simulation.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def _inversion(key: Array, rate: Array) -> Array:
 
 
 def _stirling(k: Array) -> Array:
-    """ln k! - [(k + 1/2) ln(k+1) - (k+1) + ln(2 pi)/2], accurate to 1e-7 for all k >= 0 (as k + 1 >= 8 after shifting)."""
+    """ln k! - [(k + 1/2) ln(k+1) - (k+1) + ln(2 pi)/2], accurate to 1e-7 for all k >= 0 (as k + 1 >= 8 after
+    shifting)."""
     x = 1.0 / (k + 1.0)
     x2 = x * x
     return x * (1 / 12 - x2 * (1 / 360 - x2 * (1 / 1260 - x2 / 1680)))
@@ -72,7 +73,8 @@ def _rejection(key: Array, rate: Array, needed: Array) -> Array:
 
 
 def poisson(key: Array, rate: Array) -> Array:
-    """Poisson draws (float32, whole numbers) at `rate` >= 0, exact in distribution up to the 2^-24 steps of float32 uniforms.
+    """Poisson draws (float32, whole numbers) at `rate` >= 0, exact in distribution up to the 2^-24 steps of float32
+    uniforms.
 
     Rates above 1e8 are cut there (their draws would not be whole in float32); a negative or NaN rate gives NaN.
     """

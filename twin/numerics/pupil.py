@@ -1,6 +1,7 @@
 """Annular pupils: diffraction OTF, and quadrature over the overlap of a pupil with its shifted self.
 
-Lengths are in pupil radii. The overlap at shift s is where |u + s/2| and |u - s/2| both lie between the obscuration and 1.
+Lengths are in pupil radii. The overlap at shift s is where |u + s/2| and |u - s/2| both lie between the
+obscuration and 1.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from twin.numerics.zernike import noll_to_nm, zernike
 
 
 def annular_otf(shift: np.ndarray, obscuration: float) -> np.ndarray:
-    """Diffraction OTF of an annular pupil at shifts in units of its DIAMETER (O'Neill 1956, JOSA 46, 285); 1 at 0, 0 from 1 on."""
+    """Diffraction OTF of an annular pupil at shifts in units of its DIAMETER (O'Neill 1956, JOSA 46, 285); 1 at 0, 0
+    from 1 on."""
 
     def shared(a: float, b: float, d: np.ndarray) -> np.ndarray:
         """Area shared by discs of radii a >= b whose centres are d apart."""
@@ -33,7 +35,9 @@ def annular_otf(shift: np.ndarray, obscuration: float) -> np.ndarray:
 Span = tuple[np.ndarray, np.ndarray]
 
 
-def _overlap_rows(sx: float, sy: float, obscuration: float, rows: int) -> tuple[np.ndarray, np.ndarray, list[tuple[Span, float]]]:
+def _overlap_rows(
+    sx: float, sy: float, obscuration: float, rows: int
+) -> tuple[np.ndarray, np.ndarray, list[tuple[Span, float]]]:
     """Rows of the overlap: y (rows,), their heights dy, and signed x intervals whose sum is the overlap."""
     theta = (np.arange(rows) + 0.5) / rows * np.pi  # y = -cos(theta) tames the square-root ends of the rows
     y, dy = -np.cos(theta), np.sin(theta) * np.pi / rows
@@ -103,8 +107,9 @@ def _overlap_moments(sx: float, sy: float, obscuration: float, degree: int) -> n
 def overlap_quadrature(obscuration: float, sx: float, sy: float, cells: int = 20, degree: int = 12) -> np.ndarray:
     """Points and weights (Q, 3: x, y, w) of the mean over the overlap at shift (sx, sy), symmetric about its midpoint.
 
-    The weights start as the lit share of each cell of a lattice and are corrected, by least squares, until polynomials up
-    to `degree` (less where few cells are lit) integrate exactly: plain cell areas err by h^2 at the rim, 1e-3 of the OTF.
+    The weights start as the lit share of each cell of a lattice and are corrected, by least squares, until polynomials
+    up to `degree` (less where few cells are lit) integrate exactly: plain cell areas err by h^2 at the rim, 1e-3 of the
+    OTF.
     """
     fine = 6
     sub = (np.arange(cells * fine) + 0.5) / (cells * fine) * 2 - 1

@@ -1,7 +1,8 @@
 """Von Karman phase structure function without a Bessel call.
 
 D(r) = 0.17253 (L0/r0)^(5/3) [1 - 2^(1/6)/Gamma(5/6) x^(5/6) K_(5/6)(x)],  x = 2 pi r / L0,
-in rad^2 (Conan 2000, PhD thesis, eq. 2.18; Tokovinin 2002, PASP 114, 1156, eq. 3). For L0 -> inf it is Kolmogorov's 6.88 (r/r0)^(5/3).
+in rad^2 (Conan 2000, PhD thesis, eq. 2.18; Tokovinin 2002, PASP 114, 1156, eq. 3). For L0 -> inf it is Kolmogorov's
+6.88 (r/r0)^(5/3).
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def saturation(x: Array, x53: Array, terms: int = _TERMS) -> Array:
 
 
 def structure_function(r: Array, r0: Array, outer_scale: Array) -> Array:
-    """Phase structure function D(r) [rad^2] at separation r [m], Fried parameter r0 [m], outer scale [m]; arrays broadcast."""
+    """Phase structure function D(r) [rad^2] at separation r [m], Fried parameter r0 [m], outer scale [m]; arrays
+    broadcast."""
     x = 2 * jnp.pi * r / outer_scale
     return _AMPLITUDE * (outer_scale / r0) ** (5 / 3) * saturation(x, x ** (5 / 3))
 

@@ -1,8 +1,8 @@
 """What a detector, or a stack of exposures, makes of an expected image.
 
 Single exposures: counts = (Poisson(gain (signal + sky) + dark) + read noise) / gain, cut at saturation, whole counts.
-Stacks (resampling > 0): Gaussian noise of the same variance, correlated by the resampling kernel, on a sky-subtracted image;
-hundreds of electrons of sky a pixel make the Poisson law Gaussian to better than its own quantisation.
+Stacks (resampling > 0): Gaussian noise of the same variance, correlated by the resampling kernel, on a sky-subtracted
+image; hundreds of electrons of sky a pixel make the Poisson law Gaussian to better than its own quantisation.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def expose_stack(key: Array, expected: Array, state: ImagerState) -> Array:
     # the border only feeds the kernel: it takes the variance of the empty sky
     sigma = jnp.sqrt(variance(jnp.pad(expected, ((0, 0), (r, r), (r, r))), state))
     noise, taps = white * sigma, _kernel(state.resampling)
-    noise = sum(taps[:, k, None, None] * noise[:, k : k + npix, :] for k in range(2 * r + 1))
-    noise = sum(taps[:, k, None, None] * noise[:, :, k : k + npix] for k in range(2 * r + 1))
+    noise = sum(taps[:, k, None, None] * noise[:, k : k + npix, :] for k in range(2 * r + 1))  # type: ignore[assignment]
+    noise = sum(taps[:, k, None, None] * noise[:, :, k : k + npix] for k in range(2 * r + 1))  # type: ignore[assignment]
     frame = expected + noise + _sky_residual(state, npix)
     return jnp.minimum(frame, state.saturation[:, None, None])
 
@@ -75,12 +75,14 @@ def expose_single(key: Array, expected: Array, state: ImagerState) -> Array:
 def log_prob(counts: Array, expected: Array, state: ImagerState) -> Array:
     """Log likelihood of a frame given the expected image above the sky: Gaussian with the pixel's variance.
 
-    Counts as `expose_stack` (sky-subtracted) where the state resamples, as `expose_single` (sky included) where it does not.
-    Correlations of resampled noise are left out: variances are those of the resampled pixels, so parameters are
+    Counts as `expose_stack` (sky-subtracted) where the state resamples, as `expose_single` (sky included) where it does
+    not. Correlations of resampled noise are left out: variances are those of the resampled pixels, so parameters are
     unbiased and their errors too small by the correlation's share.
     """
     stacked = jnp.any(state.resampling > 0)
-    level = jnp.where(stacked, _sky_residual(state, expected.shape[-1]), (state.sky + state.dark / state.gain)[:, None, None])
+    level = jnp.where(
+        stacked, _sky_residual(state, expected.shape[-1]), (state.sky + state.dark / state.gain)[:, None, None]
+    )
     shrink = jnp.sum(_kernel(state.resampling) ** 2, -1)[:, None, None] ** 2
     var = variance(expected, state) * jnp.where(stacked, shrink, 1.0)
     return -0.5 * jnp.sum((counts - expected - level) ** 2 / var + jnp.log(2 * jnp.pi * var))

@@ -1,12 +1,11 @@
 """Long-exposure PSF of an imager from its State, as an optical transfer function on the frame's own frequencies.
 
-OTF(f) = sum_e w_e exp(-D_e(lambda f) / 2)      von Karman atmosphere, epochs e of a stack (Tokovinin 2002, PASP 114, 1156)
-         x T(lambda f) A(lambda f)              diffraction of the annular pupil (O'Neill 1956, JOSA 46, 285) x aberrations
-         x exp(-2 pi^2 f' S f)                  image motion with covariance S
-         x exp(-2 pi^2 sigma^2 f^2)             resampling kernel of a stack
-         x exp(-2 pi i f d)                     misregistration d of the band
-A(s) is the mean of exp(i [phi(x) - phi(x - s)]) over the overlap of the pupil with its shifted self: smooth in s, so it is
-computed at a few shifts and interpolated, while T, which has a cusp at s = 0, is closed form.
+OTF(f) = sum_e w_e exp(-D_e(lambda f) / 2)   von Karman atmosphere, epochs e of a stack (Tokovinin 2002, PASP 114, 1156)
+         x T(lambda f) A(lambda f)           diffraction of the annular pupil (O'Neill 1956, JOSA 46, 285), aberrations
+         x exp(-2 pi^2 f' S f)               image motion with covariance S
+
+A(s) is the mean of exp(i [phi(x) - phi(x - s)]) over the overlap of the pupil with its shifted self: smooth in s, so it
+is computed at a few shifts and interpolated, while T, which has a cusp at s = 0, is closed form.
 """
 
 from __future__ import annotations
@@ -30,7 +29,8 @@ ARCSEC = np.pi / 180 / 3600
 
 @dataclass(frozen=True)
 class Optics:
-    """What of the telescope does not change: diameter [m], linear central obscuration, band wavelengths [m], atmosphere."""
+    """What of the telescope does not change: diameter [m], linear central obscuration, band wavelengths [m],
+    atmosphere."""
 
     diameter: float
     obscuration: float
@@ -55,7 +55,8 @@ def _lagrange(targets: np.ndarray, nodes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Aberrations:
-    """Static part of A(lambda f): nodes in the plane of shifts, quadrature at each, interpolation to the frequencies."""
+    """Static part of A(lambda f): nodes in the plane of shifts, quadrature at each, interpolation to the
+    frequencies."""
 
     shape: tuple[int, int]  # nodes along y and along x >= 0
     mirror: int  # columns at x < 0, had by conjugation
@@ -161,7 +162,9 @@ def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
     return whole * re, whole * im
 
 
-def psf_image(optics: Optics, state: ImagerState, npix: int, pixel_scale: float, factor: int = 1, pad: int = 2) -> Array:
+def psf_image(
+    optics: Optics, state: ImagerState, npix: int, pixel_scale: float, factor: int = 1, pad: int = 2
+) -> Array:
     """PSF stamps (B, npix, npix) that sum to the flux inside the stamp, pixel integrated, centred on the stamp."""
     grid = Grid(npix, pixel_scale, factor, pad)
     re, im = otf(optics, state, grid)

@@ -13,7 +13,8 @@ from jax import Array
 class ImagerState:
     """One exposure (or one stack of E epochs) of an imager with B bands. Float32 leaves, leading batch axes, no None.
 
-    Epochs that a stack does not have carry weight 0. A space telescope has `r0` = inf, which switches the atmosphere off.
+    Epochs that a stack does not have carry weight 0. A space telescope has `r0` = inf, which switches the atmosphere
+    off.
     """
 
     r0: Array
@@ -43,7 +44,8 @@ class ImagerState:
     resampling: Array
     """(..., B) standard deviation of the resampling kernel that correlates the noise, 0 = none [pixel]."""
     sky_residual: Array
-    """(..., B, 3) what sky subtraction left: constant, x and y gradient across the frame [count/pixel, count/pixel/frame, ...]."""
+    """(..., B, 3) what sky subtraction left: constant, x and y gradient across the frame [count/pixel,
+    count/pixel/frame, ...]."""
 
     @property
     def batch_shape(self) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
 """What may stand in a small field of the sky: galaxy-scale lenses and the look-alikes that are none.
 
-Each class is a NumPyro program that draws its truth, a flat dictionary of scalars and (B,) magnitudes. Ranges and scatters come from
-the recipe's `prior:` section; relations between parameters (distances, scaling relations, colours) are the field's own.
+Each class is a NumPyro program that draws its truth, a flat dictionary of scalars and (B,) magnitudes. Ranges and
+scatters come from the recipe's `prior:` section; relations between parameters (distances, scaling relations, colours)
+are the field's own.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def _unit(name: str) -> Array:
 
 
 def _axis_ratio(name: str, scale: float | Array, low: float = 0.2) -> Array:
-    """q with 1 - q Rayleigh of `scale`, cut at `low` by folding the excess back (LensPop; Collett 2015, ApJ 811, 20)."""
+    """q with 1 - q Rayleigh of `scale`, cut at `low` by folding the excess back (LensPop; Collett 2015, ApJ 811,
+    20)."""
     u = numpyro.sample(name, dist.Uniform(0.0, 1.0))
     most = 1 - jnp.exp(-0.5 * ((1 - low) / scale) ** 2)
     return 1 - scale * jnp.sqrt(-2 * jnp.log1p(-u * most))
@@ -133,7 +135,10 @@ def _lens(p: Prior, z_source: Array) -> Truth:
 
 def _behind(p: Prior) -> Truth:
     """Where the source lies inside the cut: share of the way to it, and the direction."""
-    return {"source_depth": p.draw("source_depth"), "source_phi": numpyro.sample("source_phi", dist.Uniform(0.0, 2 * np.pi))}
+    return {
+        "source_depth": p.draw("source_depth"),
+        "source_phi": numpyro.sample("source_phi", dist.Uniform(0.0, 2 * np.pi)),
+    }
 
 
 def lens_galaxy(p: Prior) -> Truth:
@@ -154,7 +159,8 @@ def lens_galaxy(p: Prior) -> Truth:
 
 def lens_quasar(p: Prior) -> Truth:
     """A quasar lensed by a galaxy, with its host. `quasar_mag` is that of all images together; `image_scatter` is what
-    microlensing, subhalos and time delays do to each image's flux, common to the bands; `image_reddening` is differential."""
+    microlensing, subhalos and time delays do to each image's flux, common to the bands; `image_reddening` is
+    differential."""
     z_source = p.draw("z_quasar")
     r = p.draw("quasar_mag")
     gr, ri = _quasar(p, "quasar")

@@ -12,7 +12,8 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(12)
 
 
 def comoving_distance(z: Array) -> Array:
-    """Line-of-sight comoving distance [Mpc] in flat LCDM (H0 = 70, Omega_m = 0.3); 1e-6 for z < 8 (Hogg 1999, eq. 15)."""
+    """Line-of-sight comoving distance [Mpc] in flat LCDM (H0 = 70, Omega_m = 0.3); 1e-6 for z < 8 (Hogg 1999, eq.
+    15)."""
     t = 0.5 * z[..., None] * (1 + _NODES.astype(np.float32))
     inverse_e = 1 / jnp.sqrt(OMEGA_M * (1 + t) ** 3 + 1 - OMEGA_M)
     return HUBBLE_DISTANCE * 0.5 * z * jnp.sum(inverse_e * _WEIGHTS.astype(np.float32), -1)
@@ -37,8 +38,8 @@ def arcsec_per_kpc(z: Array) -> Array:
 
 
 def early_type_r(sigma: Array, z: Array) -> Array:
-    """Apparent r magnitude of an early-type galaxy: M_r = -21.9 - 2.5 log10((sigma/200 km/s)^4) (Bernardi+ 2003, AJ 125,
-    1849, evolving by -0.85 z), with the K correction of an old population, about 1.0 z + 0.3 z^2."""
+    """Apparent r magnitude of an early-type galaxy: M_r = -21.9 - 2.5 log10((sigma/200 km/s)^4) (Bernardi+ 2003, AJ
+    125, 1849, evolving by -0.85 z), with the K correction of an old population, about 1.0 z + 0.3 z^2."""
     return -21.9 - 10 * jnp.log10(sigma / 200) - 0.85 * z + 1.0 * z + 0.3 * z * z + distance_modulus(z)
 
 
@@ -49,9 +50,14 @@ def early_type_radius(sigma: Array, z: Array) -> Array:
 
 
 def red_sequence(z: Array) -> tuple[Array, Array]:
-    """g - r and r - i of a passive galaxy as the 4000 A break passes through the bands (after Eisenstein+ 2001, AJ 122, 2267)."""
-    gr = jnp.interp(z, np.array([0.0, 0.1, 0.2, 0.38, 0.5, 0.8, 1.5]), np.array([0.75, 0.97, 1.25, 1.65, 1.75, 1.75, 1.4]))
-    ri = jnp.interp(z, np.array([0.0, 0.2, 0.36, 0.5, 0.7, 0.9, 1.5]), np.array([0.36, 0.43, 0.52, 0.78, 1.12, 1.20, 1.0]))
+    """g - r and r - i of a passive galaxy as the 4000 A break passes through the bands (after Eisenstein+ 2001, AJ 122,
+    2267)."""
+    gr = jnp.interp(
+        z, np.array([0.0, 0.1, 0.2, 0.38, 0.5, 0.8, 1.5]), np.array([0.75, 0.97, 1.25, 1.65, 1.75, 1.75, 1.4])
+    )
+    ri = jnp.interp(
+        z, np.array([0.0, 0.2, 0.36, 0.5, 0.7, 0.9, 1.5]), np.array([0.36, 0.43, 0.52, 0.78, 1.12, 1.20, 1.0])
+    )
     return gr, ri
 
 
@@ -61,10 +67,11 @@ def stellar_locus(gr: Array) -> Array:
 
 
 def band_magnitudes(wavelengths_nm: np.ndarray, r: Array, gr: Array, ri: Array) -> Array:
-    """Magnitudes (B, ...) from r and two colours, the spectrum's slope in ln(lambda) held beyond g and i at half its value.
+    """Magnitudes (B, ...) from r and two colours, the spectrum's slope in ln(lambda) held beyond g and i at half its
+    value.
 
-    Bands between g (480 nm), r (620) and i (760) are interpolated; outside them half the end slope is kept, which follows
-    stars and galaxies to 0.2 mag from u to y.
+    Bands between g (480 nm), r (620) and i (760) are interpolated; outside them half the end slope is kept, which
+    follows stars and galaxies to 0.2 mag from u to y.
     """
     knots = np.log([480.0, 620.0, 760.0])
     out = []

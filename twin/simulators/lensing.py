@@ -1,10 +1,13 @@
 """Singular isothermal ellipsoid (SIE) with external shear: deflection, lens equation, magnification.
 
-Convergence kappa = theta_E sqrt(q) / (2 sqrt(q^2 x^2 + y^2)) with x along the major axis (Kormann, Schneider & Bartelmann
-1994, A&A 284, 285; lenstronomy's "SIE"). The deflection depends on the direction alone:
-alpha = theta_E sqrt(q)/f (arcsin(f cos phi), arctanh(f sin phi / psi)),  f = sqrt(1 - q^2), psi = sqrt(q^2 cos^2 phi + sin^2 phi).
-So theta - alpha(phi) - Gamma theta = beta has, along each direction phi, at most one solution, and images are the roots of
-one function of phi on a circle.
+Convergence kappa = theta_E sqrt(q) / (2 sqrt(q^2 x^2 + y^2)) with x along the major axis (Kormann, Schneider &
+Bartelmann 1994, A&A 284, 285; lenstronomy's "SIE"). The deflection depends on the direction alone:
+
+alpha = theta_E sqrt(q)/f (arcsin(f cos phi), arctanh(f sin phi / psi)),
+f = sqrt(1 - q^2), psi = sqrt(q^2 cos^2 phi + sin^2 phi).
+
+So theta - alpha(phi) - Gamma theta = beta has, along each direction phi, at most one solution, and images are the
+roots of one function of phi on a circle.
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ _Q_MAX = 0.9999  # rounder lenses are treated as this round: f = 0 would divide 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class SIE:
-    """theta_E [arcsec], axis ratio q, position angle of the major axis [rad], centre [arcsec], shear (gamma1, gamma2)."""
+    """theta_E [arcsec], axis ratio q, position angle of the major axis [rad], centre [arcsec], shear (gamma1,
+    gamma2)."""
 
     theta_E: Array
     q: Array
@@ -79,7 +83,8 @@ def magnification(lens: SIE, x: Array, y: Array) -> Array:
 
 
 def cut(lens: SIE, phi: Array) -> tuple[Array, Array]:
-    """Point of the cut (the caustic within which a second image exists) that belongs to direction phi, sky axes [arcsec]."""
+    """Point of the cut (the caustic within which a second image exists) that belongs to direction phi, sky axes
+    [arcsec]."""
     ax, ay = _deflect_direction(lens, jnp.cos(phi), jnp.sin(phi))
     return lens.x - ax, lens.y - ay
 
@@ -87,8 +92,8 @@ def cut(lens: SIE, phi: Array) -> tuple[Array, Array]:
 def images(lens: SIE, beta_x: Array, beta_y: Array) -> tuple[Array, Array, Array, Array]:
     """Image positions of one point source: x, y [arcsec], signed magnification and `exists`, each (MAX_IMAGES,).
 
-    theta(phi) = (1 - Gamma)^-1 (beta + alpha(phi)) must point along phi: the cross product of the two changes sign there.
-    Sign changes on 96 directions are refined by bisection to float32; two images within 3.75 degrees of one
+    theta(phi) = (1 - Gamma)^-1 (beta + alpha(phi)) must point along phi: the cross product of the two changes sign
+    there. Sign changes on 96 directions are refined by bisection to float32; two images within 3.75 degrees of one
     another as seen from the lens, on the brink of merging, can be missed together.
     """
     bx, by = beta_x - lens.x, beta_y - lens.y

@@ -1,4 +1,7 @@
-"""The optical sky of a small field: truth + State -> expected counts. One scene builder for each class of `twin.priors.fields`."""
+"""The optical sky of a small field: truth + State -> expected counts.
+
+One scene builder for each class of `twin.priors.fields`.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ LENS_CLASSES = ("lens_galaxy", "lens_quasar")
 
 @dataclass(frozen=True)
 class Rendered:
-    """expected (B, npix, npix) counts after PSF and pixel, before sky and noise; parts: what labels need of the scene."""
+    """expected (B, npix, npix) counts after PSF and pixel, before sky and noise; parts: what labels need of the
+    scene."""
 
     expected: Array
     parts: dict[str, Any]
@@ -88,13 +92,12 @@ def _join(a: Points, b: Points) -> Points:
 
 
 def sie(truth: Truth) -> lensing.SIE:
-    return lensing.SIE(
-        *(truth[k] for k in ("theta_E", "lens_q", "lens_angle", "lens_x", "lens_y", "gamma1", "gamma2"))
-    )
+    return lensing.SIE(*(truth[k] for k in ("theta_E", "lens_q", "lens_angle", "lens_x", "lens_y", "gamma1", "gamma2")))
 
 
 def source_position(truth: Truth) -> tuple[Array, Array]:
-    """Unlensed position [arcsec]: `source_depth` of the way from the lens to the cut, so that there are always two images."""
+    """Unlensed position [arcsec]: `source_depth` of the way from the lens to the cut, so that there are always two
+    images."""
     x, y = lensing.cut(sie(truth), truth["source_phi"])
     depth = truth["source_depth"]
     return truth["lens_x"] + depth * (x - truth["lens_x"]), truth["lens_y"] + depth * (y - truth["lens_y"])
@@ -107,7 +110,7 @@ def _sampled(canvas: Canvas, brightness: Callable[[Array, Array], Array]) -> Arr
     """
     x, y = canvas.points()
     each = [(i, j) for i in range(canvas.subsamples) for j in range(canvas.subsamples)]
-    total = sum(brightness(jnp.asarray(x[i, j]), jnp.asarray(y[i, j])) for i, j in each)
+    total: Any = sum(brightness(jnp.asarray(x[i, j]), jnp.asarray(y[i, j])) for i, j in each)
     return total * (canvas.sample_area / len(each))
 
 
@@ -141,7 +144,9 @@ def _lens_galaxy(canvas: Canvas, truth: Truth, state: ImagerState) -> tuple[Scen
     beta = source_position(truth)
     parts = {"images": lensing.images(sie(truth), *beta)}
     light = LightMap(_lensed_source(canvas, truth, beta), counts(truth["source_mag"], state))
-    return Scene(_sersic(truth, state, _lens_light(), *FIELD_GALAXIES), _points(truth, state, *FIELD_STARS), light), parts
+    return Scene(
+        _sersic(truth, state, _lens_light(), *FIELD_GALAXIES), _points(truth, state, *FIELD_STARS), light
+    ), parts
 
 
 def _lens_quasar(canvas: Canvas, truth: Truth, state: ImagerState) -> tuple[Scene, dict[str, Any]]:
@@ -181,7 +186,9 @@ def _star(canvas: Canvas, truth: Truth, state: ImagerState) -> tuple[Scene, dict
 
 def _blend(canvas: Canvas, truth: Truth, state: ImagerState) -> tuple[Scene, dict[str, Any]]:
     stars = [name for name in ("star0", "star1", "star2") if f"{name}_x" in truth]
-    return Scene(_sersic(truth, state, _object("galaxy"), *FIELD_GALAXIES), _points(truth, state, *stars, *FIELD_STARS)), {}
+    return Scene(
+        _sersic(truth, state, _object("galaxy"), *FIELD_GALAXIES), _points(truth, state, *stars, *FIELD_STARS)
+    ), {}
 
 
 def _spiral(canvas: Canvas, truth: Truth, state: ImagerState) -> tuple[Scene, dict[str, Any]]:
@@ -226,7 +233,8 @@ def render_class(name: str, truth: Truth, state: ImagerState, transfer: Spectrum
 
 
 def labels(name: str, rendered: Rendered) -> dict[str, Array]:
-    """lens (0 or 1) and separation: the largest distance between two images of the source's centre [arcsec], NaN for no lens."""
+    """lens (0 or 1) and separation: the largest distance between two images of the source's centre [arcsec], NaN for no
+    lens."""
     if name not in LENS_CLASSES:
         return {"lens": jnp.uint8(0), "separation": jnp.float32(jnp.nan)}
     x, y, _, exists = rendered.parts["images"]

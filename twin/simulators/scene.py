@@ -7,6 +7,7 @@ what has no closed transform (lensed arcs, spiral arms) is sampled on sub-pixels
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +47,8 @@ class Points:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class LightMap:
-    """Samples (m npix, m npix) of a surface brightness that integrates to 1 over the plane [1/sample], flux (B,) [count]."""
+    """Samples (m npix, m npix) of a surface brightness that integrates to 1 over the plane [1/sample], flux (B,)
+    [count]."""
 
     samples: Array
     flux: Array
@@ -101,7 +103,8 @@ def render(grid: Grid, transfer: Spectrum, scene: Scene) -> Array:
         sharp.append((jnp.einsum("bk,kyx->byx", flux, re), jnp.einsum("bk,kyx->byx", flux, im)))
     if scene.points is not None:
         sharp.append(point_spectrum(grid, scene.points))
-    total_re = total_im = 0.0
+    total_re: Any = 0.0
+    total_im: Any = 0.0
     if sharp:
         total_re = sum(part[0] for part in sharp) * grid.pixel
         total_im = sum(part[1] for part in sharp) * grid.pixel

@@ -30,21 +30,17 @@ def _inversion(key: Array, rate: Array) -> Array:
 
 
 def _stirling(k: Array) -> Array:
-    """ln k! - [(k + 1/2) ln(k+1) - (k+1) + ln(2 pi)/2], accurate to 1e-7 for all k >= 0 (as k + 1 >= 8 after
-    shifting)."""
+    """ln k! - [(k + 1/2) ln(k + 1) - (k + 1) + ln(2 pi)/2]: Stirling's series in 1/(k + 1), 1e-7 for k >= 4."""
     x = 1.0 / (k + 1.0)
     x2 = x * x
     return x * (1 / 12 - x2 * (1 / 360 - x2 * (1 / 1260 - x2 / 1680)))
 
 
-def _log_ratio(k: Array, rate: Array) -> Array:
-    """ln of the Poisson probability of k, up to nothing: k ln rate - rate - ln k!, without large differences.
-
-    With d = (k + 1/2 - rate) ... the terms of order rate cancel analytically through log1p.
-    """
+def _log_probability(k: Array, rate: Array) -> Array:
+    """ln of the Poisson probability of k, in which the terms of order `rate` cancel through log1p, not by subtraction."""
     n = k + 1.0
     u = (rate - n) / n
-    # k ln rate - rate - ln k! = n (log1p(u) - u) - ln rate + ln(n)/2 - ln(2 pi)/2 - stirling
+    # k ln rate - rate - ln k!, with ln k! = (k + 1/2) ln n - n + ln(2 pi)/2 + stirling(k)
     return n * (jnp.log1p(u) - u) - jnp.log(rate) + 0.5 * jnp.log(n) - 0.91893853 - _stirling(k)
 
 
@@ -64,7 +60,7 @@ def _rejection(key: Array, rate: Array, needed: Array) -> Array:
         k = jnp.floor((2 * a / safe + b) * u + rate + 0.43)
         quick = (us >= 0.07) & (v <= v_r)
         never = (k < 0) | ((us < 0.013) & (v > us)) | (us <= 0)
-        slow = jnp.log(v * inv_alpha / (a / (safe * safe) + b)) <= _log_ratio(jnp.maximum(k, 0), rate)
+        slow = jnp.log(v * inv_alpha / (a / (safe * safe) + b)) <= _log_probability(jnp.maximum(k, 0), rate)
         accept = quick | (~never & slow)
         return key, jnp.where(open_ & accept, k, value), open_ & ~accept
 

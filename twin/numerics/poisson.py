@@ -37,7 +37,7 @@ def _stirling(k: Array) -> Array:
 
 
 def _log_probability(k: Array, rate: Array) -> Array:
-    """ln of the Poisson probability of k, in which the terms of order `rate` cancel through log1p, not by subtraction."""
+    """ln of the Poisson probability of k; the terms of order `rate` cancel through log1p, not by subtraction."""
     n = k + 1.0
     u = (rate - n) / n
     # k ln rate - rate - ln k!, with ln k! = (k + 1/2) ln n - n + ln(2 pi)/2 + stirling(k)

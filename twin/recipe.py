@@ -245,8 +245,9 @@ class Recipe:
             ArraySpec("exposure_id", (), "int64", (), "", "meta.id;obs", "index of the exposure"),
             ArraySpec("object_id", (), "int64", (), "", "meta.id;src", "index of the object: split by it"),
         ]  # fmt: skip
-        if self.stacked:
-            arrays.insert(1, per_band("noise/scale", unit="ct", description="counts a step of frame stands for"))
+        arrays.insert(1, per_band("noise/scale", unit="ct", description="counts a step of frame stands for"))
+        if not self.stacked:
+            arrays.insert(2, per_band("noise/sky", unit="ct", description="level of an empty pixel in frame"))
         attrs = {
             "recipe": json.loads(json.dumps(self.node.value, default=str)),
             "recipe_name": self.name,
@@ -342,7 +343,9 @@ class Recipe:
             steps = jnp.clip(jnp.round(sample.frame / scale[:, None, None]), -32767, 32767)
             out |= {"frame": steps.astype(jnp.int16), "noise/scale": scale}
         else:
-            out["frame"] = jnp.clip(sample.frame, 0, 65535).astype(jnp.uint16)
+            sky = state.sky + state.dark / state.gain
+            frame = jnp.clip(sample.frame, 0, 65535).astype(jnp.uint16)
+            out |= {"frame": frame, "noise/scale": jnp.ones_like(sky), "noise/sky": sky}
         return out | {f"label/{name}": value for name, value in sample.label.items()}
 
 

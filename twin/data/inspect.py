@@ -25,6 +25,8 @@ def counts(dataset: Dataset, indices: np.ndarray) -> np.ndarray:
     values = frames.astype(np.float32)
     if "noise/scale" in dataset:
         values *= dataset.read("noise/scale", indices)[:, :, None, None]
+    if "noise/sky" in dataset:
+        values -= dataset.read("noise/sky", indices)[:, :, None, None]
     if frames.dtype == np.int16:
         values[frames == INVALID] = np.nan
     if "valid" in dataset:

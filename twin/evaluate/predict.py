@@ -32,7 +32,10 @@ def read_frames(dataset: Dataset, start: int, stop: int) -> tuple[np.ndarray, np
     if "valid" in dataset.names:
         given = dataset.read("valid", start, stop).astype(bool)
         valid &= given if given.ndim == frame.ndim else given[:, None]
-    return frame.astype(np.float32) * dataset.read("noise/scale", start, stop)[:, :, None, None], valid
+    counts = frame.astype(np.float32) * dataset.read("noise/scale", start, stop)[:, :, None, None]
+    if "noise/sky" in dataset.names:
+        counts -= dataset.read("noise/sky", start, stop)[:, :, None, None]
+    return counts, valid
 
 
 def join(parts: list[Prediction]) -> Prediction:

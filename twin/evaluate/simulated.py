@@ -26,6 +26,8 @@ def run(model: Model, config: Simulated, say: Callable[[str], None] = lambda tex
         count = min(SHARD, config.n - start)
         arrays = recipe.shard(config.seed, shard, count)
         counts = arrays["frame"].astype(np.float32) * arrays["noise/scale"][:, :, None, None]
+        if "noise/sky" in arrays:
+            counts -= arrays["noise/sky"][:, :, None, None]
         crop, _, _ = recentre_crop(counts, arrays["frame"] != INVALID, model.centre_band, model.crop)
         parts.append(model.predict(crop, arrays["noise/rms"]))
         crops.append(crop)

@@ -92,7 +92,7 @@ def interlopers(p: Prior) -> Truth:
         name = f"field{k}"
         galaxy = k < GALAXY_INTERLOPERS
         there = p.draw("field_galaxy" if galaxy else "field_star", f"{name}_there")
-        inner, outer = 2.2, p.half_side * 1.35  # [arcsec]: into the corners, and off the object itself
+        inner, outer = 0.275 * p.half_side, 1.35 * p.half_side  # off the object itself, and into the corners
         radius = jnp.sqrt(inner**2 + numpyro.sample(f"{name}_u", dist.Uniform(0.0, 1.0)) * (outer**2 - inner**2))
         truth[f"{name}_x"], truth[f"{name}_y"] = _at(name, radius)
         r = p.draw("field_mag", f"{name}_r")

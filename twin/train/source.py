@@ -68,6 +68,8 @@ def prepare(arrays: Arrays, config: TrainConfig, bands: tuple[str, ...], margin:
     if min(frame.shape[2:]) < size:
         raise UserError(f"frames of {frame.shape[2]}x{frame.shape[3]} are smaller than crop + 2 shift = {size}",
                         file=source, key="train.crop")  # fmt: skip
+    if "noise/sky" in arrays:  # raw counts: what is kept is above the sky, like a stack's
+        frame = frame.astype(np.int32) - np.rint(arrays["noise/sky"])[:, :, None, None].astype(np.int32)
     counts, valid = decode(frame, scale)
     if "valid" in arrays:
         given = arrays["valid"].astype(bool)
@@ -145,7 +147,7 @@ def dataset_batches(
 
     dataset = training_set(path, recipe, config)
     names = ["frame", "noise/scale", "noise/rms", *dict.fromkeys(head.label for head in config.heads.values())]
-    names += ["valid"] if "valid" in dataset.names else []
+    names += [name for name in ("valid", "noise/sky") if name in dataset.names]
     total = config.members * config.batch
     per_epoch = batches_per_epoch(dataset, total)
     step = start

@@ -37,7 +37,15 @@ def test_learns_in_three_hundred_steps(trained, make_recipe):
     assert correct.mean() > 0.9
     assert np.median(error) < 0.12
     assert trained.metrics["held_out"]["lens_auc"] > 0.97
-    assert trained.metrics["held_out"]["n"] == 512
+    assert trained.metrics["held_out"]["n"] == 256  # of 512; the other half fitted the calibration
+
+
+def test_leaves_intervals_that_cover_what_they_say(trained):
+    held_out, calibration = trained.metrics["held_out"], trained.calibration
+    spread = (0.68 * 0.32 / held_out["n_separation"]) ** 0.5
+    assert abs(held_out["sep_cover68"] - 0.68) < 4 * spread
+    assert calibration.temperature != 1  # the mean over flips is sharper than its density
+    assert (calibration.slope, calibration.offset) == (1, 0)
 
 
 def test_members_differ(trained, make_recipe):

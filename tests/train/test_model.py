@@ -22,7 +22,13 @@ def test_what_a_folder_says(trained):
     assert trained.bands == ("g", "r")
     assert trained.centre_band == 1
     assert trained.crop == 24
-    assert sorted(p.name for p in trained.folder.iterdir()) == ["card.md", "metrics.json", "posterior", "recipe.yaml"]
+    assert sorted(p.name for p in trained.folder.iterdir()) == [
+        "calibration",
+        "card.md",
+        "metrics.json",
+        "posterior",
+        "recipe.yaml",
+    ]
     text = (trained.folder / "card.md").read_text()
     assert "An ensemble of 2 residual networks" in text
     assert f"| lens_auc | {trained.metrics['held_out']['lens_auc']:.4g} |" in text

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from twin.io.atomic import write_json
 from twin.metrics import Tempering
 from twin.schema import UserError, suggest
 from twin.train.prediction import Prediction
 
+SIMULATIONS = "simulations"  # the calibration that training leaves, by name
 LEAST = 20  # objects of a kind below which its numbers stay as they are
 TINY = 1e-7
+LIMIT = float(np.log(5.0))  # of ln slope
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,15 @@ class Calibration:
         if min(truth.sum(), (~truth).sum()) >= LEAST / 2:
             part = prediction.take(known)
 
+            def line(p: np.ndarray) -> Calibration:
+                # bounded: where all labels are told apart, likelihood knows no largest slope
+                return cls(slope=float(np.exp(np.clip(p[0], -LIMIT, LIMIT))), offset=float(np.clip(p[1], -5, 5)))
+
             def lens_loss(p: np.ndarray) -> float:
-                q = cls(slope=float(np.exp(p[0])), offset=float(p[1])).apply(part).lens_mean().clip(TINY, 1 - TINY)
+                q = line(p).apply(part).lens_mean().clip(TINY, 1 - TINY)
                 return float(-np.where(truth, np.log(q), np.log1p(-q)).mean())
 
-            log_slope, offset = _minimum(lens_loss, np.array([0.0, 0.0]))
-            found = replace(found, slope=float(np.exp(log_slope)), offset=float(offset))
+            found = line(_minimum(lens_loss, np.array([0.0, 0.0])))
         known = np.isfinite(separation)
         if known.sum() >= LEAST:
             narrow = prediction.take(known)
@@ -106,4 +112,4 @@ def _logit(p: np.ndarray) -> np.ndarray:
 
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-z))
+    return expit(z)

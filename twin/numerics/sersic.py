@@ -29,7 +29,7 @@ def _b_table() -> np.ndarray:
 
 
 def b_n(n: Array) -> Array:
-    """b_n such that R_e holds half the light; cubic interpolation in ln n of the exact root (1e-7 relative)."""
+    """b_n such that R_e holds half the light; cubic interpolation in ln n of the exact root (5e-6 relative)."""
     return _cubic_rows(jnp.asarray(_b_table(), jnp.result_type(float))[:, None], n)[..., 0]
 
 

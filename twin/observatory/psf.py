@@ -16,6 +16,7 @@ from functools import lru_cache
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from threadpoolctl import threadpool_limits
 
 from twin.numerics.angles import sincos
 from twin.numerics.fourier import Grid, Spectrum, image, phasors, product
@@ -39,9 +40,9 @@ class Optics:
     min_outer_scale: float = 5.0
 
 
-def _lagrange(targets: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-    """(targets, nodes) weights of local six-point Lagrange interpolation on increasing nodes."""
-    order = min(6, len(nodes))
+def _lagrange(targets: np.ndarray, nodes: np.ndarray, order: int) -> np.ndarray:
+    """(targets, nodes) weights of local Lagrange interpolation on increasing nodes."""
+    order = min(order, len(nodes))
     start = np.clip(np.searchsorted(nodes, targets) - order // 2, 0, len(nodes) - order)
     weights = np.zeros((len(targets), len(nodes)))
     for a in range(order):
@@ -73,11 +74,18 @@ def _prepare(optics: Optics, grid: Grid, modes: int) -> _Aberrations:
     to_radii = np.array(optics.wavelengths) / ARCSEC / (optics.diameter / 2)  # shift [pupil radius] per cycle/arcsec
     reach = min(to_radii.max() * float(grid.fx[-1]), 2.0)
     # denser near zero, where the overlap shrinks as |s| and A has kinks of growing order
-    steps = np.array([0, 0.02, 0.05, 0.1, 0.17, 0.25, 0.34, *np.arange(0.44, 2.1, 0.1)])
+    dense = [0, 0.02, 0.05, 0.1, 0.17, 0.25, 0.34, *np.arange(0.44, 2.1, 0.1)]
+    if not optics.atmosphere:  # nothing but the pupil limits the frequencies: A counts at every shift
+        dense = [*0.4 * np.linspace(0, 1, 15) ** 1.4, *np.arange(0.45, 0.6, 0.05), *np.arange(0.65, 2.1, 0.1)]
+    steps = np.array(dense)
     along_x = steps[: int(np.searchsorted(steps, reach)) + 1]
-    mirror = 2
+    order = 8  # points of the interpolation
+    mirror = order // 2 - 1
     along_y = np.concatenate([-along_x[:0:-1], along_x])
-    quadratures = [overlap_quadrature(optics.obscuration, x, y) for y in along_y for x in along_x]
+    with threadpool_limits(1):  # many small decompositions: threads only wait for each other
+        octant = {(x, y): overlap_quadrature(optics.obscuration, x, y) for x in along_x for y in along_x[along_x <= x]}
+    quarter = octant | {(y, x): q[:, [1, 0, 2]] for (x, y), q in octant.items()}
+    quadratures = [quarter[x, abs(y)] * [1, 1 if y >= 0 else -1, 1] for y in along_y for x in along_x]
     most = max(len(q) for q in quadratures)
     difference = np.zeros((most, len(quadratures), modes), np.float32)
     weight = np.zeros((most, len(quadratures)), np.float32)
@@ -92,8 +100,8 @@ def _prepare(optics: Optics, grid: Grid, modes: int) -> _Aberrations:
     odd = [j for j in range(modes) if noll_to_nm(j + 4)[1] % 2]
     for radii in to_radii:
         fy, fx = (np.clip(radii * f.astype(float), -along_x[-1], along_x[-1]) for f in (grid.fy, grid.fx))
-        rows.append(_lagrange(fy, along_y))
-        columns.append(_lagrange(fx, mirrored))
+        rows.append(_lagrange(fy, along_y, order))
+        columns.append(_lagrange(fx, mirrored, order))
         for j in odd:
             exact = mean_difference(optics.obscuration, j + 4, fx[None, :], fy[:, None])
             nodes = mean_difference(optics.obscuration, j + 4, mirrored[None, :], along_y[:, None])

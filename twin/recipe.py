@@ -200,7 +200,7 @@ class Recipe:
         cls = cls or self.classes[0]
         truth, state, rendered = self._expected(cls, exposure)
         if obs is not None:
-            numpyro.factor("frame", detector.log_prob(obs, rendered.expected, state))
+            numpyro.factor("frame", detector.log_prob(obs, rendered.expected, state, self.stacked))
             return None
         expose = detector.expose_stack if self.stacked else detector.expose_single
         frame = expose(numpyro.prng_key(), rendered.expected, state)
@@ -220,7 +220,8 @@ class Recipe:
         names = {"band": self.bands}
         frame = ArraySpec(
             "frame", (bands, n, n), "int16" if self.stacked else "uint16", ("band", "y", "x"), "ct", "phot.count",
-            "sky-subtracted counts in steps of noise/scale" if self.stacked else "detector counts, sky included", names,
+            "sky-subtracted counts in steps of noise/scale" if self.stacked else "detector counts, with sky and bias",
+            names,
         )  # fmt: skip
         per_band = partial(ArraySpec, shape=(bands,), dtype="float32", dims=("band",), coords=names)
         arrays = [
@@ -247,7 +248,7 @@ class Recipe:
         ]  # fmt: skip
         arrays.insert(1, per_band("noise/scale", unit="ct", description="counts a step of frame stands for"))
         if not self.stacked:
-            arrays.insert(2, per_band("noise/sky", unit="ct", description="level of an empty pixel in frame"))
+            arrays.insert(2, per_band("noise/sky", unit="ct", description="level of an empty pixel: sky, dark, bias"))
         attrs = {
             "recipe": json.loads(json.dumps(self.node.value, default=str)),
             "recipe_name": self.name,
@@ -336,14 +337,14 @@ class Recipe:
 
     def _stored(self, sample: Sample, state: ImagerState) -> dict[str, Array]:
         """A sample in the types in which it is stored."""
-        rms = detector.noise_rms(state)
+        rms = detector.noise_rms(state, self.stacked)
         out = {"noise/rms": rms, "noise/gain": state.gain, "truth": sample.truth}
         if self.stacked:
             scale = rms * QUANTUM
             steps = jnp.clip(jnp.round(sample.frame / scale[:, None, None]), -32767, 32767)
             out |= {"frame": steps.astype(jnp.int16), "noise/scale": scale}
         else:
-            sky = state.sky + state.dark / state.gain
+            sky = detector.level(state)
             frame = jnp.clip(sample.frame, 0, 65535).astype(jnp.uint16)
             out |= {"frame": frame, "noise/scale": jnp.ones_like(sky), "noise/sky": sky}
         return out | {f"label/{name}": value for name, value in sample.label.items()}

@@ -25,7 +25,8 @@ pixel_scale: 0.5 arcsec
 bands:
   g: {{wavelength: 500 nm, zero_point: 25 mag, extinction: 0.2 mag, exposure: 10 s}}
   i: {{wavelength: 1000 nm, zero_point: 24 mag, extinction: 0.1 mag, exposure: 10 s}}
-detector: {{gain: 2 e-/ct, read_noise: 3 e-, dark: 0.1 e-/s/px, saturation: 1000 e-, diffusion: 0.4 px}}
+detector: {{gain: 2 e-/ct, read_noise: 3 e-, bias: 30 ct, dark: 0.1 e-/s/px, saturation: 1000 e-,
+  diffusion: 0.4 px}}
 frame: {frame}
 channels:
   seeing: {{range: [0.1 arcsec, 9 arcsec], law: constant, value: 1 arcsec}}
@@ -56,7 +57,8 @@ def test_raw_frame():
     assert state.sky * state.gain == pytest.approx(10 ** (0.4 * np.array([5, 4])) * 0.25 * 40, rel=1e-5)
     assert state.dark == pytest.approx([4, 4])
     assert state.read_noise == pytest.approx([6, 6])  # four exposures of 10 s
-    assert state.saturation == pytest.approx([2000, 2000])
+    assert state.bias == pytest.approx([120, 120])
+    assert state.saturation == pytest.approx([2120, 2120])  # the full well above the bias
 
 
 def test_calibrated_frame_with_gaps():
@@ -68,6 +70,7 @@ def test_calibrated_frame_with_gaps():
     assert state.sky * state.gain == pytest.approx(10 ** (0.4 * np.array([5, 4])) * 0.25 * 32, rel=1e-5)
     assert state.dark == pytest.approx([3.2, 3.2])
     assert state.read_noise == pytest.approx(3 * np.sqrt([3.2, 3.2]))
+    assert np.all(state.bias == 0)
     assert state.saturation * state.gain == pytest.approx([3200, 3200], rel=1e-5)
 
 

@@ -75,7 +75,7 @@ def plain(bands: int = 1, epochs: int = 1, modes: int = 8) -> ImagerState:
     f = lambda *shape: jnp.zeros(shape, jnp.float32)  # noqa: E731
     return ImagerState(
         f(bands, epochs) + jnp.inf, f(bands, epochs) + 25, f(bands, epochs) + 1 / epochs, f(bands, 3), f(modes),
-        f(bands, 2), f(bands), f(bands) + 1, f(bands), f(bands), f(bands), f(bands), f(bands), f(bands, 3),
+        f(bands, 2), f(bands), f(bands) + 1, f(bands), f(bands), f(bands), f(bands), f(bands), f(bands), f(bands, 3),
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """What a detector, or a stack of exposures, makes of an expected image.
 
-Single exposures: counts = (Poisson(gain (signal + sky) + dark) + read noise) / gain, cut at saturation, whole counts.
+Single exposures: counts = (Poisson(gain (signal + sky) + dark) + read noise) / gain + bias, cut at 0 and at saturation,
+whole counts.
 Stacks (resampling > 0): Gaussian noise of the same variance, correlated by the resampling kernel, on a sky-subtracted
 image; hundreds of electrons of sky a pixel make the Poisson law Gaussian to better than its own quantisation.
 """
@@ -16,6 +17,7 @@ from twin.numerics.poisson import poisson
 from twin.observatory.state import ImagerState
 
 _REACH = 2  # the resampling kernel is cut at this many pixels
+_ROUNDING = 1 / 12  # variance that whole counts add (Sheppard 1897, Proc. London Math. Soc. 29, 353) [count^2]
 
 
 def _kernel(sigma: Array) -> Array:
@@ -36,10 +38,17 @@ def background_variance(state: ImagerState) -> Array:
     return state.sky * state.gain + state.dark + state.read_noise**2
 
 
-def noise_rms(state: ImagerState) -> Array:
-    """Standard deviation (B,) of an empty pixel of the frame, after resampling [count]."""
-    taps = _kernel(state.resampling)
-    return jnp.sqrt(background_variance(state)) / state.gain * jnp.sum(taps**2, -1)
+def noise_rms(state: ImagerState, stacked: bool) -> Array:
+    """Standard deviation (B,) of an empty pixel of a stack, after resampling, or of a single exposure [count]."""
+    white = jnp.sqrt(background_variance(state)) / state.gain
+    if not stacked:
+        return jnp.sqrt(white**2 + _ROUNDING)
+    return white * jnp.sum(_kernel(state.resampling) ** 2, -1)
+
+
+def level(state: ImagerState) -> Array:
+    """Mean (B,) of an empty pixel of a single exposure: sky, dark signal and bias [count]."""
+    return state.sky + state.dark / state.gain + state.bias
 
 
 def _sky_residual(state: ImagerState, npix: int) -> Array:
@@ -63,26 +72,29 @@ def expose_stack(key: Array, expected: Array, state: ImagerState) -> Array:
 
 
 def expose_single(key: Array, expected: Array, state: ImagerState) -> Array:
-    """Raw counts (B, npix, npix) of one exposure, sky included, for an expected image above the sky [count]."""
+    """Raw counts (B, npix, npix) of one exposure, sky and bias included, for an expected image above the sky
+    [count]."""
     gain = state.gain[:, None, None]
     photon_key, read_key = jax.random.split(key)
     rate = (jnp.maximum(expected, 0) + state.sky[:, None, None]) * gain + state.dark[:, None, None]
     electrons = poisson(photon_key, rate)
     electrons = electrons + state.read_noise[:, None, None] * jax.random.normal(read_key, expected.shape, jnp.float32)
-    return jnp.round(jnp.clip(electrons / gain, 0.0, state.saturation[:, None, None]))
+    counts = electrons / gain + state.bias[:, None, None]
+    return jnp.round(jnp.clip(counts, 0.0, state.saturation[:, None, None]))
 
 
-def log_prob(counts: Array, expected: Array, state: ImagerState) -> Array:
+def log_prob(counts: Array, expected: Array, state: ImagerState, stacked: bool) -> Array:
     """Log likelihood of a frame given the expected image above the sky: Gaussian with the pixel's variance.
 
-    Counts as `expose_stack` (sky-subtracted) where the state resamples, as `expose_single` (sky included) where it does
-    not. Correlations of resampled noise are left out: variances are those of the resampled pixels, so parameters are
-    unbiased and their errors too small by the correlation's share.
+    Counts are those of `expose_stack` or of `expose_single`, below saturation. Correlations of resampled noise are left
+    out: variances are those of the resampled pixels, so parameters are unbiased and their errors too small by the
+    correlation's share.
     """
-    stacked = jnp.any(state.resampling > 0)
-    level = jnp.where(
-        stacked, _sky_residual(state, expected.shape[-1]), (state.sky + state.dark / state.gain)[:, None, None]
-    )
-    shrink = jnp.sum(_kernel(state.resampling) ** 2, -1)[:, None, None] ** 2
-    var = variance(expected, state) * jnp.where(stacked, shrink, 1.0)
-    return -0.5 * jnp.sum((counts - expected - level) ** 2 / var + jnp.log(2 * jnp.pi * var))
+    var = variance(expected, state)
+    if stacked:
+        empty = _sky_residual(state, expected.shape[-1])
+        var = var * jnp.sum(_kernel(state.resampling) ** 2, -1)[:, None, None] ** 2
+    else:
+        empty = level(state)[:, None, None]
+        var = var + _ROUNDING
+    return -0.5 * jnp.sum((counts - expected - empty) ** 2 / var + jnp.log(2 * jnp.pi * var))

@@ -101,9 +101,9 @@ class Imager:
 
         Light: with Z the band's zero point for 1 e-/s at airmass 1, k its extinction, T the transparency and t the
         exposure time, a source of magnitude m gives T 10^(-0.4 (m - Z + k (X - 1))) e-/s. A raw frame has the
-        detector's gain. In a calibrated one (frame.zero_point Zf: 1 count/s for magnitude Zf) a count stands for
-        T c 10^(0.4 (Z - k (X - 1) - Zf)) electrons, c being the share of the time that the pixel was exposed.
-        Sky is given as seen at the pointing; extinction does not dim it again.
+        detector's gain, and the bias of each of its exposures. In a calibrated one (frame.zero_point Zf: 1 count/s for
+        magnitude Zf) a count stands for T c 10^(0.4 (Z - k (X - 1) - Zf)) electrons, c being the share of the time that
+        the pixel was exposed; its bias is gone. Sky is given as seen at the pointing; extinction does not dim it again.
         """
         config, detector, frame = self.config, self.config.detector, self.config.frame
         bands = len(self.bands)
@@ -115,10 +115,10 @@ class Imager:
         throughput = channel("transparency") * 10 ** (-0.4 * self._band("extinction") * (airmass - 1))
         electron_mag = self._band("zero_point")  # gives 1 e-/s through a clear sky at airmass 1
         if frame.zero_point is None:
-            gain = jnp.full((bands,), detector.gain, jnp.float32)
+            gain, bias = jnp.full((bands,), detector.gain, jnp.float32), detector.bias
             zero_point = electron_mag + 2.5 * jnp.log10(exptime * frame.coverage * throughput / gain)
         else:
-            gain = throughput * frame.coverage * 10 ** (0.4 * (electron_mag - frame.zero_point))
+            gain, bias = throughput * frame.coverage * 10 ** (0.4 * (electron_mag - frame.zero_point)), 0.0
             zero_point = frame.zero_point + 2.5 * jnp.log10(exptime)
         sky_rate = 10 ** (0.4 * (electron_mag - channel("sky_brightness"))) * config.pixel_scale**2  # [e-/s]
         sky = sky_rate * exptime * frame.coverage / gain
@@ -140,7 +140,8 @@ class Imager:
             sky=sky,
             dark=dark,
             read_noise=read_noise,
-            saturation=detector.saturation * reads / gain,
+            bias=bias * reads,
+            saturation=detector.saturation * reads / gain + bias * reads,
             resampling=channel("resampling"),
             sky_residual=left * noise[:, None],
         )

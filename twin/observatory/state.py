@@ -39,8 +39,10 @@ class ImagerState:
     """(..., B) dark signal in the frame [electron/pixel]."""
     read_noise: Array
     """(..., B) read noise of all reads together, root sum square [electron]."""
+    bias: Array
+    """(..., B) level that the electronics add to a frame; 0 where it was subtracted [count]."""
     saturation: Array
-    """(..., B) level at which the frame saturates [count]."""
+    """(..., B) level at which the frame saturates, bias included [count]."""
     resampling: Array
     """(..., B) standard deviation of the resampling kernel that correlates the noise, 0 = none [pixel]."""
     sky_residual: Array

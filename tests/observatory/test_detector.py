@@ -19,7 +19,8 @@ GAIN, READ, DARK, BIAS = 1.7, 4.0, 3.0, 100.0  # e-/ct, e-, e-, ct
 
 def camera(bands: int = 1, **values: object) -> ImagerState:
     """A detector of GAIN, READ, DARK and BIAS with no sky, below saturation; `values` are per band."""
-    given = dict(gain=GAIN, sky=0.0, dark=DARK, read_noise=READ, bias=BIAS, saturation=6e4, resampling=0.0) | values
+    given = {"gain": GAIN, "sky": 0.0, "dark": DARK, "read_noise": READ, "bias": BIAS}
+    given |= {"saturation": 6e4, "resampling": 0.0} | values
     leaves = {name: jnp.broadcast_to(jnp.asarray(v, jnp.float32), (bands,)) for name, v in given.items()}
     return ImagerState(**{name: leaves.get(name, jnp.zeros((bands, 3), jnp.float32)) for name in STATE_FIELDS})
 

@@ -31,9 +31,11 @@ class Prior:
     wavelengths: np.ndarray
     half_side: float
 
-    def draw(self, site: str, name: str | None = None) -> Array:
-        """A NumPyro sample of the law of `site`, under `name` where a class has several of the kind."""
-        return numpyro.sample(name or site, self.laws[site])
+    def draw(self, site: str, name: str | None = None, size: int | None = None) -> Array:
+        """A NumPyro sample of the law of `site`, under `name` where a class has several of the kind; `size` independent
+        ones as a vector."""
+        law = self.laws[site]
+        return numpyro.sample(name or site, law if size is None else law.expand([size]).to_event(1))
 
     def magnitudes(self, r: Array, gr: Array, ri: Array) -> Array:
         return pop.band_magnitudes(self.wavelengths, r, gr, ri)
@@ -48,8 +50,7 @@ def _unit(name: str) -> Array:
 
 
 def _axis_ratio(name: str, scale: float | Array, low: float = 0.2) -> Array:
-    """q with 1 - q Rayleigh of `scale`, cut at `low` by folding the excess back (LensPop; Collett 2015, ApJ 811,
-    20)."""
+    """q with 1 - q Rayleigh of `scale`, its tail below q = `low` drawn anew (LensPop; Collett 2015, ApJ 811, 20)."""
     u = numpyro.sample(name, dist.Uniform(0.0, 1.0))
     most = 1 - jnp.exp(-0.5 * ((1 - low) / scale) ** 2)
     return 1 - scale * jnp.sqrt(-2 * jnp.log1p(-u * most))
@@ -170,8 +171,8 @@ def lens_quasar(p: Prior) -> Truth:
         **_behind(p),
         "z_source": z_source,
         "quasar_mag": p.magnitudes(r, gr, ri),
-        "image_scatter": numpyro.sample("image_scatter", p.laws["image_scatter"].expand([IMAGES]).to_event(1)),
-        "image_reddening": numpyro.sample("image_reddening", p.laws["image_reddening"].expand([IMAGES]).to_event(1)),
+        "image_scatter": p.draw("image_scatter", size=IMAGES),
+        "image_reddening": p.draw("image_reddening", size=IMAGES),
         "source_mag": p.magnitudes(r + p.draw("host_contrast"), host_gr, host_ri),
         "source_radius": p.draw("source_radius"),
         "source_n": p.draw("source_n"),
@@ -307,14 +308,15 @@ def quasar_star(p: Prior) -> Truth:
 def spiral(p: Prior) -> Truth:
     """A disc with logarithmic arms or a ring about a red bulge: the shapes that pass for lensed arcs."""
     z, r = p.draw("z_galaxy"), p.draw("object_mag", "galaxy_mag")
-    share = numpyro.sample("bulge_share", dist.Kumaraswamy(2.0, 3.0))
+    share = jnp.clip(numpyro.sample("bulge_share", dist.Kumaraswamy(2.0, 3.0)), 1e-3, 1.0)
+    radius = p.draw("spiral_radius")
     return {
         "galaxy_x": p.draw("centre", "galaxy_x"),
         "galaxy_y": p.draw("centre", "galaxy_y"),
         "bulge_mag": p.magnitudes(r - 2.5 * jnp.log10(share), *_red("bulge", z)),
         "disc_mag": p.magnitudes(r - 2.5 * jnp.log10(1 - share), *_blue(p, "disc")),
-        "bulge_radius": p.draw("spiral_radius") * p.draw("bulge_size"),
-        "disc_radius": p.draw("spiral_radius", "disc_radius"),
+        "bulge_radius": radius * p.draw("bulge_size"),
+        "disc_radius": radius,
         "bulge_n": p.draw("field_n", "bulge_n"),
         "disc_q": _axis_ratio("galaxy_q", 0.3, 0.35),
         "galaxy_angle": _angle("galaxy_angle"),

@@ -17,6 +17,21 @@ class _Law(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+_LEAST = 1e-4  # share of a Gaussian that a range must hold: float32 has too few quantiles in less of it
+
+
+def _share(low: float, high: float) -> float:
+    """Probability of a unit Gaussian between two limits, exact in both tails."""
+    if low > 0:
+        low, high = -high, -low
+    return 0.5 * (math.erfc(-high / math.sqrt(2)) - math.erfc(-low / math.sqrt(2)))
+
+
+def _hold_enough(share: float, limits: tuple[float, float]) -> None:
+    if share < _LEAST:
+        raise ValueError(f"range {list(limits)} holds {share:.1g} of the law, less than {_LEAST:g}: move or widen it")
+
+
 class Uniform(_Law):
     law: Literal["uniform"]
     low: float
@@ -59,6 +74,9 @@ class Normal(_Law):
     def _ordered(self) -> Normal:
         if self.range and not self.range[0] < self.range[1]:
             raise ValueError(f"range {list(self.range)} is not increasing")
+        if self.range:
+            low, high = ((edge - self.mean) / self.sigma for edge in self.range)
+            _hold_enough(_share(low, high), self.range)
         return self
 
     def distribution(self) -> dist.Distribution:
@@ -79,6 +97,9 @@ class LogNormal(_Law):
     def _ordered(self) -> LogNormal:
         if self.range and not 0 < self.range[0] < self.range[1]:
             raise ValueError(f"range {list(self.range)} is not positive and increasing")
+        if self.range:
+            low, high = (math.log(edge / self.median) / self.sigma for edge in self.range)
+            _hold_enough(_share(low, high), self.range)
         return self
 
     def distribution(self) -> dist.Distribution:
@@ -102,7 +123,7 @@ class Chance(_Law):
 Law = Annotated[Uniform | LogUniform | Normal | LogNormal | Chance, Field(discriminator="law")]
 
 
-_MOST = 256  # uniforms drawn at once; a program with more scalar sites is refused
+_MOST = 256  # uniforms that a program may use: recipes draw them at once
 
 
 def _normal(u: Array) -> Array:
@@ -140,7 +161,13 @@ def quantile_draws(key: Array) -> Callable[[dict[str, Any]], Array | None]:
     Inverse-transform sampling is exact, and one draw of all uniforms compiles and runs several times faster than a
     generator call a site. Latent sites only.
     """
-    uniforms = jax.random.uniform(key, (_MOST,), jnp.float32, minval=2.0**-24)  # open at 0, where normals are infinite
+    # open at 0, where normals are infinite
+    return at_quantiles(jax.random.uniform(key, (_MOST,), jnp.float32, minval=2.0**-24))
+
+
+def at_quantiles(uniforms: Array) -> Callable[[dict[str, Any]], Array | None]:
+    """A `substitute_fn` for NumPyro that puts every site at its quantile: as many of `uniforms` (N,) as it has numbers,
+    in the order of the program."""
     used = 0
 
     def draw(site: dict[str, Any]) -> Array | None:
@@ -148,8 +175,8 @@ def quantile_draws(key: Array) -> Callable[[dict[str, Any]], Array | None]:
         if site["type"] != "sample" or site.get("is_observed"):
             return None
         law, size = site["fn"], math.prod(site["fn"].shape())
-        if used + size > _MOST:
-            raise ValueError(f"site {site['name']!r}: the program draws more than {_MOST} numbers")
+        if used + size > len(uniforms):
+            raise ValueError(f"site {site['name']!r}: the program draws more than {len(uniforms)} numbers")
         u = uniforms[used : used + size].reshape(law.shape())
         value = _quantile(law, u)
         used += size

@@ -71,7 +71,8 @@ def band_magnitudes(wavelengths_nm: np.ndarray, r: Array, gr: Array, ri: Array) 
     value.
 
     Bands between g (480 nm), r (620) and i (760) are interpolated; outside them half the end slope is kept, which
-    follows stars and galaxies to 0.2 mag from u to y.
+    follows stars and galaxies to 0.2 mag in z and y. Blueward of g it follows quasars; stars and galaxies come out
+    about a magnitude too bright in u, where the 400 nm break has fallen.
     """
     knots = np.log([480.0, 620.0, 760.0])
     out = []

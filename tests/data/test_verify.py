@@ -9,7 +9,7 @@ import fake
 import numpy as np
 import pytest
 
-from twin.data import heal, open_dataset, verify
+from twin.data import heal, open_dataset, simulate, verify
 from twin.data.layout import encode_shard
 from twin.schema import UserError
 
@@ -88,18 +88,42 @@ def test_heal_refuses_another_recipe_and_other_values(dataset, recipe, flip, mon
     assert verify(dataset).bad_shards == (3,)
 
 
-def test_heal_by_another_version_only_if_mixed(dataset, recipe, flip, monkeypatch):
-    from twin.data import verify as module  # the function hides the module's name
-    from twin.data.manifest import fingerprint
+def makers(dataset):
+    """Architecture that each shard's manifest names."""
+    notes = sorted((dataset / "manifest").glob("*.json"))
+    return [json.loads(note.read_text())["fingerprint"]["instruction_set"].split()[0] for note in notes]
 
-    assert callable(module)
+
+def test_heal_by_another_version_takes_what_has_the_same_values(dataset, recipe, flip, monkeypatch):
     flip(dataset / FRAME, 10)
-    now = fingerprint()
+    here = makers(dataset)[0]
+    before = (dataset / FRAME).read_bytes()
     monkeypatch.setattr("twin.data.manifest.platform.machine", lambda: "pdp11")
-    with pytest.raises(UserError, match="pdp11"):
+    assert heal(dataset, recipe, progress=False).ok
+    assert makers(dataset) == [here] * 3 + ["pdp11"] + [here] * 5
+    assert (dataset / FRAME).read_bytes() != before
+
+
+def test_heal_by_another_version_takes_other_values_only_if_mixed(dataset, recipe, flip, monkeypatch):
+    """Also in a dataset that two versions wrote: shard 5 is by the other one, and whole."""
+    monkeypatch.setattr("twin.data.manifest.platform.machine", lambda: "pdp11")
+    (dataset / "manifest/000005.json").unlink()
+    simulate(recipe, dataset, 100, seed=3, mixed=True, progress=False)
+    flip(dataset / FRAME, 10)
+    monkeypatch.setattr(recipe, "shard", lambda seed, shard, count: fake.small().shard(seed + 1, shard, count))
+    with pytest.raises(UserError, match=r"shard 3 was made with .*pdp11.*--mixed"):
+        heal(dataset, recipe, progress=False)
+    assert verify(dataset).bad_shards == (3,)
+    assert heal(dataset, recipe, mixed=True, progress=False).ok
+    assert [k for k, maker in enumerate(makers(dataset)) if maker == "pdp11"] == [3, 5]
+
+
+def test_heal_beside_shards_of_another_version_without_a_manifest_only_if_mixed(dataset, recipe, monkeypatch):
+    (dataset / "manifest/000004.json").unlink()
+    monkeypatch.setattr("twin.data.manifest.platform.machine", lambda: "pdp11")
+    with pytest.raises(UserError, match="shard 0 was made with .*pdp11"):
         heal(dataset, recipe, progress=False)
     assert heal(dataset, recipe, mixed=True, progress=False).ok
-    assert now["instruction_set"] in json.loads((dataset / "manifest/000002.json").read_text())["fingerprint"].values()
 
 
 def test_nothing_to_heal(dataset, recipe):

@@ -13,7 +13,7 @@ from twin.data.layout import shard_key
 from twin.data.load import DamagedShard, Dataset, Shard
 from twin.data.lock import shard_range_lock
 from twin.data.manifest import Manifest, fingerprint, hash_values, manifest_path, read_manifest
-from twin.data.write import ShardSource, require_fingerprint, run_shards
+from twin.data.write import ShardSource, differing, require_fingerprint, run_shards
 from twin.schema import UserError
 
 
@@ -83,10 +83,11 @@ def heal(path: str | Path, recipe: ShardSource, mixed: bool = False, progress: b
     """Make the damaged and unfinished shards of a simulated dataset again; return what `verify` says afterwards.
 
     recipe  must be the one that made the dataset (its hash is compared)
-    mixed   True = allow it although the other shards were made by another version or on another kind of machine
+    mixed   True = a shard of another version or kind of machine may come out with other values than its manifest says,
+            and one without a manifest may stand beside shards of another maker
 
-    Raises UserError for another recipe or maker, for an ingested dataset, and where a shard comes out with other
-    values than its manifest says.
+    A shard that comes out with the values of its manifest is accepted, whoever made it. Raises UserError for one that
+    does not, for another recipe, and for an ingested dataset; what was healed before stays.
     """
     before = verify(path)
     dataset = Dataset(path)
@@ -98,16 +99,17 @@ def heal(path: str | Path, recipe: ShardSource, mixed: bool = False, progress: b
     if not before.bad_shards:
         return before
     mine = fingerprint()
-    known: dict[int, str] = {}
-    for shard in range(before.shards):
-        manifest = _manifest(folder, shard)
-        if manifest is not None:
+    known = {k: manifest for k in range(before.shards) if (manifest := _manifest(folder, k)) is not None}
+    if not known.keys() >= set(before.bad_shards):  # nothing says what some of them held
+        for shard, manifest in known.items():
             require_fingerprint(folder, shard, manifest.fingerprint, mine, mixed)
-            if manifest.fingerprint == mine:
-                known[shard] = manifest.sha256_values
 
     def accept(shard: int, arrays: Mapping[str, np.ndarray]) -> None:
-        if shard in known and hash_values(arrays) != known[shard]:
+        if shard not in known or hash_values(arrays) == known[shard].sha256_values:
+            return
+        there = known[shard].fingerprint
+        require_fingerprint(folder, shard, there, mine, mixed)
+        if not differing(there, mine):
             raise UserError(
                 "comes out with other values than its manifest says; left as it is", file=folder, key=f"shard {shard}"
             )

@@ -218,9 +218,14 @@ def _require_same_maker(folder: Path, total: int, anew: set[int], mine: dict[str
         require_fingerprint(folder, shard, found.fingerprint if found else mine, mine, mixed)
 
 
+def differing(there: dict[str, str], mine: dict[str, str]) -> list[str]:
+    """Keys in which the maker of a shard is not this one."""
+    return [key for key in mine if there.get(key) != mine[key]]
+
+
 def require_fingerprint(folder: Path, shard: int, there: dict[str, str], mine: dict[str, str], mixed: bool) -> None:
     """Raise UserError where a shard's maker is not this one, unless `mixed`."""
-    differ = [key for key in mine if there.get(key) != mine[key]]
+    differ = differing(there, mine)
     if differ and not mixed:
         key = differ[0]
         raise UserError(

@@ -33,6 +33,17 @@ Overrides = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Same recipe, seed and version: same values.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Begin anew instead of resuming what an earlier run left.")]
+DatasetFolder = Annotated[Path, typer.Argument(metavar="DATASET", help="Zarr dataset, real or simulated.")]
+DatasetOut = Annotated[Path, typer.Option("-o", "--out", help="Zarr dataset to write.")]
+ModelFolder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")]
+Calibration = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Calibration to apply: none, or a NAME.json of the model's calibration/ folder. "
+        "Default: simulations, which training leaves there.",
+    ),
+]
 
 
 def _version(wanted: bool) -> None:
@@ -65,7 +76,7 @@ def recipes() -> None:
 @app.command(epilog="Example: twin simulate ps1-lens -o sims.zarr -n 100000 --seed 1")
 def simulate(
     recipe: RecipeName,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Zarr dataset to write.")],
+    out: DatasetOut,
     n: Annotated[int, typer.Option("-n", "--number", min=1, help="Samples.")],
     seed: Seed = 0,
     overrides: Overrides = None,
@@ -85,21 +96,38 @@ def simulate(
 
 @app.command(epilog="Example: twin verify sims.zarr")
 def verify(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Zarr dataset.")],
-    heal: Annotated[str | None, typer.Option(metavar="RECIPE", help="Make the bad shards again.")] = None,
+    dataset: DatasetFolder,
+    heal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RECIPE",
+            help="Make the bad shards again, with the recipe that made the dataset. Whichever version and machine made "
+            "it: a shard with the values that its manifest states is whole again.",
+        ),
+    ] = None,
     overrides: Overrides = None,
+    mixed: Annotated[
+        bool,
+        typer.Option(
+            "--mixed",
+            help="With --heal: accept other values from another version or kind of machine, also for shards whose "
+            "manifest is lost.",
+        ),
+    ] = False,
 ) -> None:
     """Check every shard of a dataset against its manifest; name what is damaged or missing."""
     from twin import data
     from twin.schema import UserError
 
     if heal is None:
+        if overrides or mixed:
+            raise UserError("goes with --heal", key="--set" if overrides else "--mixed")
         report = data.verify(dataset)
     else:
         _devices()
         from twin.recipe import load_recipe
 
-        report = data.heal(dataset, load_recipe(heal, overrides or ()))
+        report = data.heal(dataset, load_recipe(heal, overrides or ()), mixed=mixed)
     typer.echo(str(report))
     if not report.ok:
         raise UserError(f"{len(report.problems)} found, named above; the first: {report.problems[0]}", file=dataset)
@@ -107,7 +135,7 @@ def verify(
 
 @app.command(epilog="Example: twin inspect sims.zarr -o sheet.png --beside real.zarr")
 def inspect(
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Zarr dataset.")],
+    dataset: DatasetFolder,
     out: Annotated[Path, typer.Option("-o", "--out", help="PNG to write.")],
     beside: Annotated[Path | None, typer.Option(help="Second dataset, drawn beside it with the same stretch.")] = None,
     per_class: Annotated[int, typer.Option(min=1, help="Frames of each class.")] = 8,
@@ -137,7 +165,7 @@ def psf(
 def ingest(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Kind of source, for example ps1-sled.")],
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of real files.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Zarr dataset to write.")],
+    out: DatasetOut,
 ) -> None:
     """Turn real files into the layout that `simulate` writes."""
     from twin.data import ingest as run
@@ -168,31 +196,33 @@ def train(
 
 @app.command(epilog="Example: twin predict model/ real.zarr -o catalogue.parquet")
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
-    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Zarr dataset, real or simulated.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Catalogue to write: .parquet, .fits or .ecsv.")],
+    model: ModelFolder,
+    dataset: DatasetFolder,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Catalogue to write: .parquet, .fits, .vot or .ecsv.")],
+    calibration: Calibration = None,
 ) -> None:
     """Write a catalogue of predictions with their uncertainties."""
     _devices()
     from twin.evaluate import predict as run
 
-    run(model, dataset, out)
+    run(model, dataset, out, calibration)
     typer.echo(f"wrote {out}")
 
 
 @app.command(epilog="Example: twin evaluate model/ ps1-lenses -o report/ --json scores.json")
 def evaluate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
+    model: ModelFolder,
     benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", help="Shipped benchmark, for example ps1-lenses.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the report and the catalogue.")],
     json: Annotated[Path | None, typer.Option(help="File for the metrics; default: metrics.json there.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of real data; default: TWIN_REAL_DATA.")] = None,
+    calibration: Calibration = None,
 ) -> None:
     """Hold a model against real observations."""
     _devices()
     from twin.evaluate import evaluate as run
 
-    run(model, benchmark, out, json or out / "metrics.json", data=data)
+    run(model, benchmark, out, json or out / "metrics.json", data=data, calibration=calibration)
     typer.echo(f"wrote {out}")
 
 

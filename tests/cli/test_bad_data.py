@@ -85,6 +85,16 @@ MODELS = {
     "a damaged frame": Case(
         "predict model sims.zarr -o c.parquet", ("sims.zarr", "shard 0"), before=flip("sims.zarr/frame/c/**/*")
     ),
+    "unknown calibration": Case(
+        "predict model sims.zarr -o c.parquet --calibration simulation",
+        ("model: --calibration", "there are none, simulations", 'did you mean "simulations"'),
+    ),
+    "a calibration outside the model": Case(
+        "evaluate model simulated -o out --calibration ../metrics", ("--calibration", "there are none, simulations")
+    ),
+    "a damaged calibration": Case(
+        "predict model sims.zarr -o c.parquet", ("simulations.json", "damaged"), before=truncate("model/calibration/*")
+    ),
     "unknown catalogue format": Case("predict model sims.zarr -o c.xls", ("c.xls", ".parquet")),
     "unknown benchmark": Case("evaluate model ps1-lens -o out", ("ps1-lens", 'did you mean "ps1-lenses"')),
     "no real observations": Case("evaluate model ps1-lenses -o out", ("TWIN_REAL_DATA", "--data")),

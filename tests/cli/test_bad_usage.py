@@ -23,6 +23,8 @@ USAGE = {
     "no samples": Case("simulate ps1-lens -o a.zarr -n 0", ("--number", "1")),
     "number that is none": Case("simulate ps1-lens -o a.zarr -n many", ("--number", "integer")),
     "negative seed": Case("simulate ps1-lens -o a.zarr -n 8 --seed -1", ("--seed", "0")),
+    "verify: --mixed without --heal": Case("verify a.zarr --mixed", ("--mixed", "goes with --heal")),
+    "verify: --set without --heal": Case("verify a.zarr --set a=1", ("--set", "goes with --heal")),
     "one argument too many": Case("verify a.zarr b.zarr", ("b.zarr",)),
 }
 

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
+from astropy.table import QTable
 from PIL import Image
 
 from tests.cli.test_bad_telemetry import GOOD
+from tests.train.fake import FakeRecipe
 from twin.cli import main
 
 
@@ -29,8 +32,6 @@ def test_inspect_beside_has_the_rows_of_both(written: Path, folder: Path) -> Non
 
 
 def test_psf(folder: Path) -> None:
-    from astropy.io import fits
-
     (folder / "t.csv").write_text(GOOD)
     assert main(["psf", "ps1", "--telemetry", "t.csv", "-o", "psf"]) == 0
     with fits.open(folder / "psf" / "psf.fits") as hdus:
@@ -45,5 +46,31 @@ def test_predict(trained: Path, folder: Path) -> None:
 
     shutil.copytree(trained, folder, dirs_exist_ok=True)
     assert main(["predict", "model", "sims.zarr", "-o", "c.parquet"]) == 0
-    table = parquet.read_table("c.parquet")
+    assert main(["predict", "model", "sims.zarr", "-o", "raw.parquet", "--calibration", "none"]) == 0
+    table, raw = parquet.read_table("c.parquet"), parquet.read_table("raw.parquet")
     assert table.num_rows == 32
+    assert table.schema.metadata[b"calibration"] == b"simulations"
+    assert table.schema.metadata[b"calibrated_on"] == b"simulations of fake that no training reached"
+    assert raw.schema.metadata[b"calibration"] == b"none"
+    assert raw.column("lens_probability").equals(table.column("lens_probability"))
+
+
+def test_evaluate_by_a_calibration(trained: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scores are those of the calibration that was asked for, and the report names it."""
+    from twin.evaluate import config
+    from twin.train.calibration import Calibration
+
+    shutil.copytree(trained, folder, dirs_exist_ok=True)
+    Calibration(share=1.0).save(folder / "model", "flat", "nothing at all")  # densities even in ln(separation)
+    shipped = config.load("simulated").model_copy(update={"n": 100})
+    monkeypatch.setattr(config, "load", lambda name: shipped)
+    monkeypatch.setattr("twin.train.model.Model.recipe", FakeRecipe(size=20))
+    widths = {}
+    for name in ("none", "flat"):
+        assert main(["evaluate", "model", "simulated", "-o", name, "--calibration", name]) == 0
+        assert f"calibration: {name}" in (folder / name / "report.html").read_text()
+        assert fits.getheader(folder / name / "catalogue.fits", 1)["CALIB"] == name
+        table = QTable.read(folder / name / "catalogue.fits")
+        widths[name] = np.asarray(table["separation_q840"] / table["separation_q160"])
+    np.testing.assert_allclose(widths["flat"], (4.0 / 0.5) ** 0.68, rtol=1e-6)  # the head's outer edges
+    assert np.ptp(widths["none"]) > 0.1  # without it every object has a width of its own

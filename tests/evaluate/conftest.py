@@ -107,6 +107,7 @@ class Oracle:
     """Knows every answer."""
 
     bands, centre_band, crop = ("g", "r", "i"), 1, 40
+    calibration = None
 
     def predict(self, frames: np.ndarray, rms: np.ndarray) -> Prediction:
         assert frames.shape[1:] == (3, self.crop, self.crop)

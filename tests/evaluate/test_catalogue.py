@@ -6,10 +6,12 @@ from astropy.io.votable.ucd import parse_ucd
 from astropy.table import QTable
 from pyarrow import parquet
 
-from twin.evaluate.catalogue import columns, flags, write_catalogue
+from twin.evaluate.catalogue import calibration_words, columns, flags, write_catalogue
 from twin.schema import UserError
+from twin.train.calibration import Calibration
 
-META = {"model": "m", "calibration": "uncalibrated"}
+CALIBRATION = Calibration(temperature=2.0, name="sdss", objects="50 labelled quasars at resolution θ, " + "long " * 20)
+META = {"model": "modèle", **calibration_words(CALIBRATION)}
 
 
 @pytest.fixture
@@ -31,12 +33,15 @@ def test_every_format_gives_back_the_values_with_units(tmp_path, cols):
             table = QTable.read(path)
             got = {name: np.asarray(getattr(table[name], "value", table[name])) for name in table.colnames}
             assert table["separation"].unit == units.arcsec
-            assert table.meta["calibration"] == "uncalibrated"
+            assert table.meta == META
         elif ending == "fits":
             with fits.open(path) as hdus:
                 got = {name: np.array(hdus[1].data[name]) for name in hdus[1].columns.names}
                 assert hdus[1].columns["separation"].unit == "arcsec"
-                assert "calibration: uncalibrated" in str(hdus[1].header["HISTORY"])
+                header = hdus[1].header
+                assert (header["CALIB"], header["CALIBCOL"]) == ("sdss", "separation")
+                assert header["CALIBSET"] == META["calibrated_on"].replace("θ", "?").strip()
+                assert "model: mod?le" in str(header["HISTORY"])
         else:
             table = votable.parse_single_table(path).to_table()
             got = {name: np.array(table[name]) for name in table.colnames}
@@ -46,6 +51,20 @@ def test_every_format_gives_back_the_values_with_units(tmp_path, cols):
                 np.testing.assert_allclose(got[col.name].astype(float), col.values, err_msg=f"{ending} {col.name}")
             else:
                 assert [str(v) for v in got[col.name]] == col.values.tolist(), f"{ending} {col.name}"
+
+
+def test_parquet_says_which_calibration(tmp_path, cols):
+    write_catalogue(tmp_path / "c.parquet", cols, META)
+    said = parquet.read_schema(tmp_path / "c.parquet").metadata
+    assert {key: said[key.encode()].decode() for key in META} == META
+
+
+def test_what_a_calibration_changes_is_named():
+    assert calibration_words(None) == {"calibration": "none", "calibrated": "nothing"}
+    assert calibration_words(Calibration(name="x"))["calibrated"] == "nothing"
+    both = Calibration(offset=0.1, share=0.1, name="x")
+    assert calibration_words(both)["calibrated"] == "lens_probability, separation"
+    assert META["calibrated"] == "separation"
 
 
 def test_units_and_ucds_are_known_words(cols):

@@ -33,7 +33,7 @@ def model(monkeypatch, fake):
 
     class Loader:
         @staticmethod
-        def load(folder):
+        def load(folder, calibration=None):
             return fake.Oracle()
 
     monkeypatch.setattr(registry, "Model", Loader)
@@ -86,7 +86,7 @@ def test_predict_writes_a_row_an_object(tmp_path, sky, model):
     assert np.all((np.asarray(table["lens_probability"]) > 0.5) == (np.arange(120) < 60))
     truth = np.array(sky.table.column("separation_arcsec").to_pylist()[:60])
     np.testing.assert_allclose(table["separation"].value[:60], truth, rtol=0.05)
-    assert table.meta["calibration"].startswith("uncalibrated")
+    assert (table.meta["calibration"], table.meta["calibrated"]) == ("none", "nothing")
 
 
 def test_predict_in_blocks_is_predict_at_once(tmp_path, sky, model, monkeypatch):

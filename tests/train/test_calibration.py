@@ -48,22 +48,48 @@ def test_too_few_objects_change_nothing(rng):
     prediction, lens, separation = predictions(rng, 12, logit_factor=3.0)
     assert Calibration.fit(prediction, lens, separation) == Calibration()
     same = Calibration().apply(prediction)
-    np.testing.assert_allclose(same.lens, prediction.lens, atol=1e-6)
-    np.testing.assert_allclose(same.separation, prediction.separation, atol=1e-9)
+    np.testing.assert_array_equal(same.lens, prediction.lens)
+    np.testing.assert_array_equal(same.separation, prediction.separation)
 
 
 def test_kept_with_its_model(model_copy, trained):
     from twin.train import Model
 
-    Calibration(slope=0.5, temperature=2.0).save(model_copy, "sdss", "50 labelled quasars")
+    path = Calibration(slope=0.5, temperature=2.0).save(model_copy, "sdss", "50 labelled quasars")
     model = Model.load(model_copy, calibration="sdss")
     assert model.calibration == Calibration(slope=0.5, temperature=2.0)
     frames, rms = np.ones((3, 2, 24, 24), np.float32), np.ones((3, 2), np.float32)
     raw = trained.predict(frames, rms)
     assert trained.calibration.slope == 1  # what training leaves does not touch the lens probability
     np.testing.assert_allclose(model.predict(frames, rms).lens, Calibration(slope=0.5).apply(raw).lens, rtol=1e-5)
-    with pytest.raises(UserError, match='has no calibration "sdds"; did you mean "sdss"'):
+    with pytest.raises(
+        UserError, match='no calibration "sdds"; there are none, sdss, simulations; did you mean "sdss"'
+    ):
         Model.load(model_copy, calibration="sdds")
-    (model_copy / "calibration/sdss.json").write_text('{"slope": 1}')
-    with pytest.raises(UserError, match="sdss.json: is damaged"):
-        Model.load(model_copy, calibration="sdss")
+    assert (model.calibration.name, model.calibration.objects) == ("sdss", "50 labelled quasars")
+    for text in ('{"slope": 1}', path.read_text().replace("2.0", "0.0"), path.read_text().replace("0.5", "NaN")):
+        path.write_text(text)
+        with pytest.raises(UserError, match="sdss.json: is damaged"):
+            Model.load(model_copy, calibration="sdss")
+
+
+def test_none_is_what_the_networks_say_and_simulations_the_default(model_copy):
+    from twin.train import Model
+
+    frames, rms = np.ones((3, 2, 24, 24), np.float32), np.ones((3, 2), np.float32)
+    raw, default = Model.load(model_copy, "none"), Model.load(model_copy)
+    assert raw.calibration is None
+    assert (default.calibration.name, default.calibration.adjusts) == ("simulations", ("separation",))
+    expected = default.calibration.apply(raw.predict(frames, rms)).separation
+    np.testing.assert_array_equal(default.predict(frames, rms).separation, expected)
+    assert np.abs(expected - raw.predict(frames, rms).separation).max() > 1e-3
+    with pytest.raises(UserError, match="no calibration"):
+        Model.load(model_copy, "../metrics")
+    (model_copy / "calibration/simulations.json").write_text("{")
+    np.testing.assert_array_equal(
+        Model.load(model_copy, "none").predict(frames, rms).lens, raw.predict(frames, rms).lens
+    )
+    with pytest.raises(UserError, match="simulations.json: is damaged"):
+        Model.load(model_copy)
+    (model_copy / "calibration/simulations.json").unlink()
+    assert Model.load(model_copy).calibration is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from twin.io.atomic import atomic_path
 from twin.schema import UserError, suggest
+from twin.train.calibration import NONE, Calibration
 from twin.train.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 QUANTILES = (0.025, 0.16, 0.5, 0.84, 0.975)
 FORMATS = {".parquet": "parquet", ".fits": "fits", ".vot": "votable", ".xml": "votable", ".ecsv": "ascii.ecsv"}
-UNCALIBRATED = "uncalibrated: trained on simulations, not adjusted to labelled real objects"
+CARDS = {"calibration": "CALIB", "calibrated": "CALIBCOL", "calibrated_on": "CALIBSET"}  # of a FITS header
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,17 @@ def check_format(path: Path) -> str:
             file=path, suggestion=suggest(path.suffix, FORMATS),
         )  # fmt: skip
     return FORMATS[path.suffix]
+
+
+def calibration_words(calibration: Calibration | None) -> dict[str, str]:
+    """What a catalogue says of the calibration of its predictions: NAME, parts that it changed, its objects."""
+    if calibration is None:
+        return {"calibration": NONE, "calibrated": "nothing"}
+    return {
+        "calibration": calibration.name,
+        "calibrated": ", ".join(calibration.adjusts) or "nothing",
+        "calibrated_on": calibration.objects,
+    }
 
 
 def flags(prediction: Prediction, complete: np.ndarray) -> np.ndarray:
@@ -137,14 +149,25 @@ def _write_parquet(path: Path, cols: list[Column], meta: dict[str, str]) -> None
 def _write_fits(path: Path, cols: list[Column], meta: dict[str, str]) -> None:
     from astropy.io import fits
 
-    hdu = fits.table_to_hdu(_plain(cols))
+    hdu = fits.table_to_hdu(_plain([replace(col, values=_ascii(col.values)) for col in cols]))
     for i, col in enumerate(cols, start=1):
         hdu.header[f"TUCD{i}"] = (col.ucd, "UCD1+")
         hdu.header[f"TCOMM{i}"] = col.description
     hdu.header["EXTNAME"] = "PREDICTIONS"
     for key, text in meta.items():
-        hdu.header.add_history(f"{key}: {text}")
+        plain = str(_ascii(np.array(text)))
+        if key in CARDS:
+            hdu.header[CARDS[key]] = plain
+        else:
+            hdu.header.add_history(f"{key}: {plain}")
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path)
+
+
+def _ascii(values: np.ndarray) -> np.ndarray:
+    """Text with "?" for what FITS cannot hold; other values as they are."""
+    if values.dtype.kind != "U":
+        return values
+    return np.strings.encode(values, "ascii", "replace").astype(str)
 
 
 def _write_votable(path: Path, cols: list[Column], meta: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from twin.data import Dataset, open_dataset
-from twin.evaluate.catalogue import UNCALIBRATED, check_format, columns, write_catalogue
+from twin.evaluate.catalogue import calibration_words, check_format, columns, write_catalogue
 from twin.schema import UserError
 from twin.train.frames import recentre_crop
 from twin.train.model import Model
@@ -45,14 +45,17 @@ def join(parts: list[Prediction]) -> Prediction:
     return Prediction(lens, separation, parts[0].edges)
 
 
-def predict(model_dir: str | Path, dataset_path: str | Path, out: str | Path) -> None:
+def predict(model_dir: str | Path, dataset_path: str | Path, out: str | Path, calibration: str | None = None) -> None:
     """Write the catalogue of a dataset's objects (`.parquet`, `.fits`, `.vot`, `.ecsv`).
 
+    calibration   of the model, by name, as `Model.load` takes it; the catalogue says which it was
+
     Frames are recentred and cropped as in training; an object whose crop is incomplete is predicted and flagged.
-    Raises UserError for a model folder without its files, a dataset of other bands, an unknown ending.
+    Raises UserError for a model folder without its files, an unknown calibration, a dataset of other bands, an unknown
+    ending.
     """
     check_format(Path(out))
-    model = Model.load(model_dir)
+    model = Model.load(model_dir, calibration)
     dataset = open_dataset(dataset_path)
     check_bands(dataset, model.bands)
     parts, whole = [], []
@@ -63,7 +66,7 @@ def predict(model_dir: str | Path, dataset_path: str | Path, out: str | Path) ->
         parts.append(model.predict(crops, dataset.read("noise/rms", start, stop)))
         whole.append(complete)
     names, position = identifiers(dataset)
-    about = {"model": str(model_dir), "dataset": str(dataset_path), "calibration": UNCALIBRATED}
+    about = {"model": str(model_dir), "dataset": str(dataset_path), **calibration_words(model.calibration)}
     cols = columns(names, join(parts), position=position, complete=np.concatenate(whole))
     write_catalogue(Path(out), cols, about)
 

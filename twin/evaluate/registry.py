@@ -12,7 +12,7 @@ import twin
 from twin.data import Dataset, ingest, open_dataset
 from twin.evaluate import config as benchmarks
 from twin.evaluate import ps1_lenses, simulated
-from twin.evaluate.catalogue import UNCALIBRATED, columns, write_catalogue
+from twin.evaluate.catalogue import calibration_words, columns, write_catalogue
 from twin.evaluate.report import render
 from twin.evaluate.result import Result
 from twin.io.atomic import make_folder, plain_disk_errors, write_text
@@ -27,12 +27,14 @@ def evaluate(
     json_path: str | Path,
     data: str | Path | None = None,
     say: Callable[[str], None] = print,
+    calibration: str | None = None,
 ) -> Result:
     """Score a model; write `report.html`, `catalogue.parquet`, `catalogue.fits` into out_dir and the metrics as JSON.
 
     data    an ingested dataset, or a folder of real observations as `TWIN_REAL_DATA` names one (the default), which is
             ingested into out_dir once. Not used by benchmarks on simulations.
     say     takes lines of progress
+    calibration  of the model, by name, as `Model.load` takes it
     Nothing but the ingested data is written before all scores are known. Raises UserError for an unknown benchmark,
     missing real data, a model folder without its files, or a model or dataset of other bands.
     """
@@ -41,7 +43,7 @@ def evaluate(
     if out.exists() and not out.is_dir():
         raise UserError("is a file, a folder is needed", file=out)
     where = None if isinstance(config, benchmarks.Simulated) else find_data(config, data)
-    model = Model.load(model_dir)
+    model = Model.load(model_dir, calibration)
     if isinstance(config, benchmarks.Simulated):
         result = simulated.run(model, config, say)
         source = f"simulated, seed {config.seed}"
@@ -61,7 +63,8 @@ def evaluate(
         dataset = open_ingested(config, where, out, say)
         result = ps1_lenses.run(model, dataset, config, say)
         source = str(config.source)
-    write(result, out, Path(json_path), {"model": Path(model_dir).name, "data": source, "twin": twin.__version__})
+    about = {"model": Path(model_dir).name, "data": source, "twin": twin.__version__}
+    write(result, out, Path(json_path), about | calibration_words(model.calibration))
     return result
 
 
@@ -98,7 +101,7 @@ def write(result: Result, out: Path, json_path: Path, about: dict[str, str]) -> 
     """The report, the catalogue in two formats and the JSON."""
     rows = np.arange(len(result.names))
     cols = columns(result.names, result.prediction.take(rows), position=result.position)
-    meta = {**about, "benchmark": result.benchmark, "calibration": UNCALIBRATED}
+    meta = {**about, "benchmark": result.benchmark}
     page = render(result, about)
     with plain_disk_errors(out):
         make_folder(out)

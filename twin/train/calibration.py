@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from twin.schema import UserError, suggest
 from twin.train.prediction import Prediction
 
 SIMULATIONS = "simulations"  # the calibration that training leaves, by name
+NONE = "none"  # the name that stands for no calibration
 LEAST = 20  # objects of a kind below which its numbers stay as they are
 TINY = 1e-7
 LIMIT = float(np.log(5.0))  # of ln slope
@@ -28,20 +29,37 @@ class Calibration:
 
     slope, offset       logit of the lens probability -> slope * logit + offset, for every member
     temperature, share  `Tempering` of every member's separation density in ln(separation)
+    name, objects       where it was loaded: NAME of `calibration/NAME.json`, and what it was fitted on
     """
 
     slope: float = 1.0
     offset: float = 0.0
     temperature: float = 1.0
     share: float = 0.0
+    name: str = field(default="", compare=False)
+    objects: str = field(default="", compare=False)
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        return {key: getattr(self, key) for key in ("slope", "offset", "temperature", "share")}
+
+    @property
+    def adjusts(self) -> tuple[str, ...]:
+        """The parts of a prediction that it changes: "lens_probability", "separation"."""
+        lens, separation = (self.slope, self.offset) != (1, 0), (self.temperature, self.share) != (1, 0)
+        return ("lens_probability",) * lens + ("separation",) * separation
 
     def apply(self, prediction: Prediction) -> Prediction:
-        """The prediction with recalibrated lens probabilities and separation densities."""
-        members, n, bins = prediction.separation.shape
-        tempering = Tempering(self.temperature, self.share)
-        flat = tempering.apply(prediction.separation.reshape(-1, bins).astype(float), np.log(prediction.edges))
-        lens = _sigmoid(self.slope * _logit(prediction.lens) + self.offset)
-        return replace(prediction, lens=lens, separation=flat.reshape(members, n, bins))
+        """The prediction with recalibrated lens probabilities and separation densities; what it does not adjust stays
+        as it is to the bit."""
+        lens, separation = prediction.lens, prediction.separation
+        if "lens_probability" in self.adjusts:
+            lens = _sigmoid(self.slope * _logit(lens) + self.offset)
+        if "separation" in self.adjusts:
+            flat = separation.reshape(-1, separation.shape[-1]).astype(float)
+            tempered = Tempering(self.temperature, self.share).apply(flat, np.log(prediction.edges))
+            separation = tempered.reshape(separation.shape)
+        return replace(prediction, lens=lens, separation=separation)
 
     @classmethod
     def fit(cls, prediction: Prediction, lens: np.ndarray, separation: np.ndarray) -> Calibration:
@@ -85,21 +103,32 @@ class Calibration:
     def save(self, model: Path, name: str, objects: str) -> Path:
         """Write `calibration/NAME.json` into a model folder. `objects` says what it was fitted on."""
         path = model / "calibration" / f"{name}.json"
-        write_json(path, asdict(self) | {"objects": objects})
+        write_json(path, self.numbers | {"objects": objects})
         return path
+
+    @staticmethod
+    def names(model: Path) -> list[str]:
+        """Names of a model folder's calibrations."""
+        return sorted(path.stem for path in (model / "calibration").glob("*.json"))
 
     @classmethod
     def load(cls, model: Path, name: str) -> Calibration:
         """`calibration/NAME.json` of a model folder. Raises UserError where there is none, or it is damaged."""
+        there = [NONE, *cls.names(model)]
+        if name not in there[1:]:
+            raise UserError(
+                f'has no calibration "{name}"; there are {", ".join(there)}',
+                file=model, key="--calibration", suggestion=suggest(name, there),
+            )  # fmt: skip
         path = model / "calibration" / f"{name}.json"
-        if not path.is_file():
-            near = suggest(name, (p.stem for p in path.parent.glob("*.json")))
-            raise UserError(f'has no calibration "{name}"', file=model, suggestion=near)
         try:
             held = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{key: float(held[key]) for key in ("slope", "offset", "temperature", "share")})
+            found = cls(**{key: float(held[key]) for key in cls().numbers}, name=name, objects=str(held["objects"]))
         except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"is damaged ({error})", file=path) from error
+            raise UserError(f"is damaged ({error!r})", file=path) from error
+        if not (np.isfinite(list(found.numbers.values())).all() and found.temperature > 0 and 0 <= found.share <= 1):
+            raise UserError("is damaged (its numbers are no calibration)", file=path)
+        return found
 
 
 def _minimum(loss: Callable[[np.ndarray], float], start: np.ndarray) -> np.ndarray:

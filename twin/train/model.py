@@ -14,7 +14,7 @@ import yaml
 
 from twin.io.atomic import write_json, write_text
 from twin.schema import Node, UserError, load_yaml, validate
-from twin.train.calibration import SIMULATIONS, Calibration
+from twin.train.calibration import NONE, SIMULATIONS, Calibration
 from twin.train.config import Binary, Binned, Categorical, TrainConfig
 from twin.train.ensemble import Ensemble, ensemble
 from twin.train.heads import head_edges
@@ -91,8 +91,8 @@ class Model:
     def load(cls, folder: str | Path, calibration: str | None = None) -> Model:
         """A model folder, checked. Raises UserError that names what is missing or damaged.
 
-        calibration   NAME of `calibration/NAME.json` to recalibrate predictions with; None = the one that training
-                      fitted on held-out simulations, where the folder has it
+        calibration   NAME of `calibration/NAME.json` to recalibrate predictions with, or "none"; None = the one that
+                      training fitted on held-out simulations, where the folder has it
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -111,9 +111,9 @@ class Model:
         if config.centre_band not in bands:
             raise UserError(f'"{config.centre_band}" is none of the bands {", ".join(bands)}',
                             file=folder / "recipe.yaml", key="train.centre_band")  # fmt: skip
-        if calibration is None and (folder / "calibration" / f"{SIMULATIONS}.json").exists():
-            calibration = SIMULATIONS
-        adjusted = None if calibration is None else Calibration.load(folder, calibration)
+        if calibration is None:
+            calibration = SIMULATIONS if SIMULATIONS in Calibration.names(folder) else NONE
+        adjusted = None if calibration == NONE else Calibration.load(folder, calibration)
         check_files(folder / "posterior/members", files)
         flat = load_arrays(folder / "posterior/members")
         networks = ensemble(config, len(bands), bands.index(config.centre_band))

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from twin.io.layout import decode
 from twin.schema import UserError
 from twin.train import fit, train
-from twin.train.frames import decode, recentre_crop
+from twin.train.frames import recentre_crop
 
 HERE = Path(__file__).parent
 
@@ -23,8 +24,7 @@ def digest(model):
 
 
 def predict(model, arrays):
-    counts, valid = decode(arrays["frame"], arrays["noise/scale"])
-    return model.predict(recentre_crop(counts, valid, model.centre_band, model.crop)[0], arrays["noise/rms"])
+    return model.predict(recentre_crop(*decode(arrays), model.centre_band, model.crop)[0], arrays["noise/rms"])
 
 
 def test_learns_in_three_hundred_steps(trained, make_recipe):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from twin.train.frames import channels, crop_at, decode, find_peak, recentre_crop
+from twin.train.frames import channels, crop_at, find_peak, recentre_crop
 
 
 def brute_force(frame, valid, band, size, radius):
@@ -80,13 +80,6 @@ def test_crop_keeps_integers():
     np.testing.assert_array_equal(crops[0, 0], array[0, 0, 1:5, 1:5])
     assert inside[0].all()
     np.testing.assert_array_equal(inside[1], np.outer([0, 0, 1, 1], [1, 1, 1, 0]).astype(bool))
-
-
-def test_decode_marks_the_invalid_value():
-    frame = np.array([[[[4, -32768]]]], np.int16)
-    counts, valid = decode(frame, np.array([[0.5]], np.float32))
-    np.testing.assert_array_equal(counts, [[[[2.0, 0.0]]]])
-    np.testing.assert_array_equal(valid, [[[[True, False]]]])
 
 
 def test_channels_do_not_know_the_flux_unit(rng):

@@ -5,8 +5,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from twin.io.layout import INVALID
 from twin.schema import UserError
-from twin.train.frames import INVALID
 from twin.train.model import train_config
 from twin.train.source import CHUNK, VALIDATION_SHARD, pool_batches, prepare, simulate_pool
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from twin.data.layout import INVALID
 from twin.data.load import Dataset, open_dataset
 from twin.io.atomic import atomic_path
+from twin.io.layout import FRAME_ARRAYS, decode
 from twin.schema import UserError
 
 BLACK = -1.5  # value in units of rms that is black: below the sky, so that the noise can be compared too
@@ -21,17 +21,8 @@ MARGIN, LABEL, TITLE = 4, 150, 24  # pixels
 
 def counts(dataset: Dataset, indices: np.ndarray) -> np.ndarray:
     """Frames in counts, float32 (n, band, y, x), NaN where there is no value."""
-    frames = dataset.read("frame", indices)
-    values = frames.astype(np.float32)
-    if "noise/scale" in dataset:
-        values *= dataset.read("noise/scale", indices)[:, :, None, None]
-    if "noise/sky" in dataset:
-        values -= dataset.read("noise/sky", indices)[:, :, None, None]
-    if frames.dtype == np.int16:
-        values[frames == INVALID] = np.nan
-    if "valid" in dataset:
-        values[~dataset.read("valid", indices).astype(bool)] = np.nan
-    return values
+    values, valid = decode({name: dataset.read(name, indices) for name in FRAME_ARRAYS if name in dataset})
+    return np.where(valid, values, np.float32(np.nan))
 
 
 def colour(values: np.ndarray, rms: np.ndarray, bands: Sequence[str]) -> np.ndarray:

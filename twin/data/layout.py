@@ -13,7 +13,6 @@ from twin.io.atomic import atomic_folder
 from twin.io.layout import ArraySpec, DatasetSpec
 
 FORMAT = 1
-INVALID = -32768  # int16 pixel without a value
 
 
 def sample_bytes(array: ArraySpec) -> int:

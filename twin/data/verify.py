@@ -13,7 +13,8 @@ from twin.data.layout import shard_key
 from twin.data.load import DamagedShard, Dataset, Shard
 from twin.data.lock import shard_range_lock
 from twin.data.manifest import Manifest, fingerprint, hash_values, manifest_path, read_manifest
-from twin.data.write import ShardSource, differing, require_fingerprint, run_shards
+from twin.data.write import differing, require_fingerprint, run_shards
+from twin.io.layout import ShardSource
 from twin.schema import UserError
 
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,28 +19,10 @@ from twin.data.lock import shard_range_lock
 from twin.data.manifest import Manifest, fingerprint, read_manifest, sizes_match
 from twin.data.shard import write_shard
 from twin.io.fits import stamp_wcs
-from twin.io.layout import DatasetSpec
+from twin.io.layout import ShardSource
 from twin.schema import UserError
 
 log = logging.getLogger("twin")
-
-
-class ShardSource(Protocol):
-    """What `simulate` needs of a recipe (`twin.recipe.Recipe` is one)."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def node(self) -> Any: ...
-    @property
-    def bands(self) -> tuple[str, ...]: ...
-    @property
-    def pixel_scale(self) -> float: ...
-    @property
-    def spec(self) -> DatasetSpec: ...
-    def shard(self, seed: int, shard: int, count: int) -> Mapping[str, np.ndarray]: ...
 
 
 @dataclass(frozen=True)

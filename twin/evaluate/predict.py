@@ -9,13 +9,13 @@ import numpy as np
 
 from twin.data import Dataset, open_dataset
 from twin.evaluate.catalogue import calibration_words, check_format, columns, write_catalogue
+from twin.io.layout import FRAME_ARRAYS, decode
 from twin.schema import UserError
 from twin.train.frames import recentre_crop
 from twin.train.model import Model
 from twin.train.prediction import Prediction
 
 BLOCK = 1024  # objects in memory at a time: 50 MB of 64x64 frames in three bands
-INVALID = -32768  # the int16 frame value of an unusable pixel
 
 
 class Predictor(Protocol):
@@ -27,15 +27,7 @@ class Predictor(Protocol):
 
 def read_frames(dataset: Dataset, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
     """(counts, valid) of samples [start, stop): (n, band, y, x) float32 and bool."""
-    frame = dataset.read("frame", start, stop)
-    valid = frame != INVALID
-    if "valid" in dataset.names:
-        given = dataset.read("valid", start, stop).astype(bool)
-        valid &= given if given.ndim == frame.ndim else given[:, None]
-    counts = frame.astype(np.float32) * dataset.read("noise/scale", start, stop)[:, :, None, None]
-    if "noise/sky" in dataset.names:
-        counts -= dataset.read("noise/sky", start, stop)[:, :, None, None]
-    return counts, valid
+    return decode({name: dataset.read(name, start, stop) for name in FRAME_ARRAYS if name in dataset.names})
 
 
 def join(parts: list[Prediction]) -> Prediction:

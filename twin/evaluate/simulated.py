@@ -8,8 +8,9 @@ import numpy as np
 
 from twin.evaluate import scores
 from twin.evaluate.config import Simulated
-from twin.evaluate.predict import INVALID, join
+from twin.evaluate.predict import join
 from twin.evaluate.result import Result
+from twin.io.layout import decode
 from twin.schema import UserError
 from twin.train.frames import recentre_crop
 from twin.train.model import Model
@@ -25,10 +26,7 @@ def run(model: Model, config: Simulated, say: Callable[[str], None] = lambda tex
     for shard, start in enumerate(range(0, config.n, SHARD)):
         count = min(SHARD, config.n - start)
         arrays = recipe.shard(config.seed, shard, count)
-        counts = arrays["frame"].astype(np.float32) * arrays["noise/scale"][:, :, None, None]
-        if "noise/sky" in arrays:
-            counts -= arrays["noise/sky"][:, :, None, None]
-        crop, _, _ = recentre_crop(counts, arrays["frame"] != INVALID, model.centre_band, model.crop)
+        crop, _, _ = recentre_crop(*decode(arrays), model.centre_band, model.crop)
         parts.append(model.predict(crop, arrays["noise/rms"]))
         crops.append(crop)
         rms.append(arrays["noise/rms"])

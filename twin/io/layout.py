@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SHARD_BYTES = 64 * 2**20  # raw frame bytes a shard holds: few files, and a lost shard costs little
+INVALID = -32768  # the int16 frame value of a pixel without a value
+FRAME_ARRAYS = ("frame", "noise/scale", "noise/sky", "valid")  # what `decode` takes, where a dataset has it
 CHUNK_BYTES = 2 * 2**20  # an inner chunk fits in the L2/L3 cache while it is decoded
 
 
@@ -69,3 +75,41 @@ class DatasetSpec:
     def shard_samples(self) -> int:
         """Samples in a shard: about SHARD_BYTES of raw frames, a whole number of chunks."""
         return self.chunk_samples * max(1, SHARD_BYTES // (self.frame_bytes * self.chunk_samples))
+
+
+class ShardSource(Protocol):
+    """What writing and training need of a recipe (`twin.recipe.Recipe` is one)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def node(self) -> Any: ...
+    @property
+    def bands(self) -> tuple[str, ...]: ...
+    @property
+    def pixel_scale(self) -> float: ...
+    @property
+    def spec(self) -> DatasetSpec: ...
+    def shard(self, seed: int, shard: int, count: int) -> Mapping[str, np.ndarray]: ...
+
+
+def decode(arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """(counts, valid) of a dataset's arrays: float32 counts above the sky, 0 where invalid; both (n, band, y, x).
+
+    arrays  "frame"; "noise/scale" and "noise/sky" (n, band), "valid" (n, y, x) or (n, band, y, x), where there are any
+    """
+    import numpy as np
+
+    frame = arrays["frame"]
+    counts = frame.astype(np.float32)
+    if "noise/scale" in arrays:
+        counts *= arrays["noise/scale"][:, :, None, None]
+    if "noise/sky" in arrays:
+        counts -= arrays["noise/sky"][:, :, None, None]
+    valid = frame != INVALID
+    if "valid" in arrays:
+        given = arrays["valid"].astype(bool)
+        valid &= given if given.ndim == valid.ndim else given[:, None]
+    return np.where(valid, counts, np.float32(0)), valid

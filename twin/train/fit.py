@@ -16,6 +16,7 @@ import numpy as np
 
 import twin
 from twin.io.atomic import make_folder, plain_disk_errors, write_json
+from twin.io.layout import ShardSource
 from twin.schema import UserError
 from twin.train import model as models
 from twin.train import scores
@@ -26,7 +27,6 @@ from twin.train.progress import Bar
 from twin.train.source import (
     VALIDATION_SHARD,
     Arrays,
-    Shards,
     centre_band,
     dataset_batches,
     pool_batches,
@@ -43,7 +43,7 @@ OURS = ("checkpoints", "posterior", "calibration", "novelty", RUN, *models.FILES
 
 
 def train(
-    recipe: Shards,
+    recipe: ShardSource,
     out: str | Path,
     dataset: str | Path | None = None,
     seed: int = 0,
@@ -206,7 +206,9 @@ def _warn_if_long(config: TrainConfig, seconds: float) -> None:
                     config.minutes)  # fmt: skip
 
 
-def _score(recipe: Shards, networks: Ensemble, weights: Any, seed: int, bar: Bar) -> tuple[dict[str, Any], Calibration]:
+def _score(
+    recipe: ShardSource, networks: Ensemble, weights: Any, seed: int, bar: Bar
+) -> tuple[dict[str, Any], Calibration]:
     """Scores and calibration on `validation` samples that no training reaches.
 
     The mean over flips and members is sharper than any one of them, its density is not: half of the samples say by how

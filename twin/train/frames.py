@@ -1,4 +1,4 @@
-"""From detector frames to what a network sees: decoding, recentring, channels. NumPy and JAX arrays alike."""
+"""From detector frames to what a network sees: recentring, channels. NumPy and JAX arrays alike."""
 
 from __future__ import annotations
 
@@ -8,15 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-INVALID = -32768  # the int16 frame value of an unusable pixel
 CENTRE_RADIUS = 12  # pixels from the middle within which the peak is sought: a crop of 40 then stays inside 64
 PEAK_FLOOR = 3.0  # sky sigmas below which a peak is noise and no longer sets the scale of the linear image
-
-
-def decode(frame: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(counts, valid) of an integer frame (n, band, y, x) with scale (n, band): float32 counts, 0 where invalid."""
-    valid = frame != INVALID
-    return np.where(valid, frame * scale[..., None, None], 0).astype(np.float32), valid
 
 
 def find_peak(frames: Any, valid: Any, band_index: int, radius: float = CENTRE_RADIUS) -> Any:

@@ -5,15 +5,16 @@ Both are pure functions of (seed, step), so that a resumed training sees what it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from twin.io.layout import FRAME_ARRAYS, ShardSource, decode
 from twin.schema import UserError
 from twin.train.config import Binary, Binned, Categorical, TrainConfig
-from twin.train.frames import INVALID, crop_at, decode, find_peak
+from twin.train.frames import crop_at, find_peak
 
 if TYPE_CHECKING:
     from twin.data import Dataset
@@ -24,24 +25,8 @@ Arrays = dict[str, np.ndarray]
 Progress = Callable[[int], None]  # told how many samples were added
 
 
-class Shards(Protocol):
-    """What training needs of a recipe (`twin.recipe.Recipe` is one)."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def bands(self) -> tuple[str, ...]: ...
-    @property
-    def pixel_scale(self) -> float: ...
-    @property
-    def node(self) -> Any: ...
-    def shard(self, seed: int, shard: int, count: int) -> Arrays: ...
-
-
 def simulate_pool(
-    recipe: Shards, config: TrainConfig, seed: int, n: int, margin: int, first_shard: int, progress: Progress
+    recipe: ShardSource, config: TrainConfig, seed: int, n: int, margin: int, first_shard: int, progress: Progress
 ) -> Arrays:
     """n samples of a recipe as `prepare` leaves them, from shards `first_shard` on."""
     pool: Arrays = {}
@@ -57,7 +42,9 @@ def simulate_pool(
     return pool
 
 
-def prepare(arrays: Arrays, config: TrainConfig, bands: tuple[str, ...], margin: int, source: str) -> Arrays:
+def prepare(
+    arrays: Mapping[str, np.ndarray], config: TrainConfig, bands: tuple[str, ...], margin: int, source: str
+) -> Arrays:
     """Arrays of a dataset as training keeps them.
 
     frame (n, band, crop + 2 margin, ...) in the dataset's integers, recentred, 0 where invalid; scale, rms (n, band);
@@ -68,14 +55,11 @@ def prepare(arrays: Arrays, config: TrainConfig, bands: tuple[str, ...], margin:
     if min(frame.shape[2:]) < size:
         raise UserError(f"frames of {frame.shape[2]}x{frame.shape[3]} are smaller than crop + 2 shift = {size}",
                         file=source, key="train.crop")  # fmt: skip
+    counts, valid = decode(arrays)
     if "noise/sky" in arrays:  # raw counts: what is kept is above the sky, like a stack's
         frame = frame.astype(np.int32) - np.rint(arrays["noise/sky"])[:, :, None, None].astype(np.int32)
-    counts, valid = decode(frame, scale)
-    if "valid" in arrays:
-        given = arrays["valid"].astype(bool)
-        valid &= given if given.ndim == valid.ndim else given[:, None]
     centre = find_peak(counts, valid, centre_band(config, bands))
-    crops, inside = crop_at(np.where(valid & (frame != INVALID), frame, 0).astype(frame.dtype), centre, size)
+    crops, inside = crop_at(np.where(valid, frame, 0).astype(frame.dtype), centre, size)
     out = {"frame": crops * inside[:, None], "scale": scale, "rms": arrays["noise/rms"]}
     if not (np.isfinite(scale).all() and np.isfinite(out["rms"]).all() and (out["rms"] > 0).all()):
         raise UserError("must be finite and positive", file=source, key="noise/rms")
@@ -127,7 +111,7 @@ def pool_batches(pool: Arrays, config: TrainConfig, seed: int, start: int) -> It
         yield {name: values[index] for name, values in pool.items()}
 
 
-def training_set(path: str | Path, recipe: Shards, config: TrainConfig) -> Dataset:
+def training_set(path: str | Path, recipe: ShardSource, config: TrainConfig) -> Dataset:
     """The dataset, opened. Raises UserError where it is of another recipe (its training section aside) or too small."""
     from twin.data import batches_per_epoch, open_dataset
 
@@ -140,14 +124,14 @@ def training_set(path: str | Path, recipe: Shards, config: TrainConfig) -> Datas
 
 
 def dataset_batches(
-    path: str | Path, recipe: Shards, config: TrainConfig, seed: int, margin: int, start: int
+    path: str | Path, recipe: ShardSource, config: TrainConfig, seed: int, margin: int, start: int
 ) -> Iterator[Arrays]:
     """Arrays (member, batch, ...) of a dataset on disk from step `start` on; members see different samples."""
     from twin.data import batches_per_epoch, shuffled_batches
 
     dataset = training_set(path, recipe, config)
-    names = ["frame", "noise/scale", "noise/rms", *dict.fromkeys(head.label for head in config.heads.values())]
-    names += [name for name in ("valid", "noise/sky") if name in dataset.names]
+    names = ["noise/rms", *dict.fromkeys(head.label for head in config.heads.values())]
+    names += [name for name in FRAME_ARRAYS if name in dataset.names]
     total = config.members * config.batch
     per_epoch = batches_per_epoch(dataset, total)
     step = start
@@ -161,7 +145,7 @@ def dataset_batches(
                 return
 
 
-def _same_recipe(dataset: Dataset, recipe: Shards) -> None:
+def _same_recipe(dataset: Dataset, recipe: ShardSource) -> None:
     """The dataset comes from this recipe; how it is trained on may differ."""
 
     def simulated(value: Any) -> Any:

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from twin.data.layout import INVALID
 from twin.io.fits import stamp_wcs
-from twin.io.layout import ArraySpec, DatasetSpec
+from twin.io.layout import INVALID, ArraySpec, DatasetSpec
 
 BANDS = ("g", "r", "i")
 SIZE = 64

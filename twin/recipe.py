@@ -108,11 +108,14 @@ class Recipe:
         optics = self.instrument.optics
         self.optics = replace(optics, wavelengths=tuple(optics.wavelengths[i] for i in self._index))
         frame = self.config.frame
-        grid = Grid(frame.npix, self.pixel_scale, frame.factor, frame.pad)
+        grid = Grid(frame.npix, self.pixel_scale, frame.factor, frame.pad, graded=True)
         self.canvas = optical.Canvas(grid, frame.factor, frame.subsamples)
         #: names of the truth vector: every parameter of every class, those with one value a band as name_band
         self._prior, self.truth_names = self._check_prior()
         self._table = self._read_telemetry()
+        if self._table is not None:
+            given = self.instrument.optics_of(self._table)
+            self.optics = replace(self.optics, stroke=given.stroke, max_r0=given.max_r0)
 
     def _check_classes(self) -> None:
         for name, share in self.config.classes.items():

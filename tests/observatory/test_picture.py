@@ -73,7 +73,7 @@ def test_ps1_delivers_the_published_seeing():
     from twin.metrics.psf_shape import measure
 
     imager = load_instrument("ps1")
-    psf = fine_psf(imager, 28, 3)
+    psf = fine_psf(imager, imager.optics, 28, 3)
     rows = imager.draw_exposures(21, 24 * 150)[::24]
     fwhm = np.array([[measure(stamp, 0.25 / 3, 1.0).fwhm for stamp in np.asarray(psf(row))] for row in rows])
     assert np.median(fwhm, 0) == pytest.approx([1.31, 1.19, 1.11], rel=0.05)
@@ -106,7 +106,7 @@ def test_strong_jitter_along_a_diagonal_is_still_a_psf():
     row = imager.draw_exposures(0, 1)[0].copy()
     row[names.index("jitter_rms")], row[names.index("jitter_angle")] = 1.2, 45.0
     row[names.index("jitter_ellipticity")] = 0.8
-    shape = measure(np.asarray(fine_psf(imager, 61, 3)(row))[1], 0.25 / 3, 1.0)
+    shape = measure(np.asarray(fine_psf(imager, imager.optics, 61, 3)(row))[1], 0.25 / 3, 1.0)
     sigma = 1.2 * np.sqrt(1 + 0.8)  # along the diagonal the jitter outgrows the seeing
     assert shape.e2 == pytest.approx(0.8 * 1.2**2 / (1.2**2 + 0.25), abs=0.06)  # seeing adds about 0.25 arcsec^2, round
     assert 1.0 < shape.fwhm / 2.355 < sigma

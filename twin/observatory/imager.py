@@ -20,6 +20,7 @@ from twin.schema import Node, UserError
 __all__ = ["Imager", "list_instruments", "load_instrument"]
 
 REFERENCE = 500e-9  # wavelength at which seeing is quoted [m]
+_RARE = 2.0  # standard deviations to which the PSF is to be exact, in every channel at once
 
 
 class Imager:
@@ -56,9 +57,28 @@ class Imager:
 
     @cached_property
     def optics(self) -> Optics:
-        """What `twin.observatory.psf` needs to know of the telescope."""
+        """What `twin.observatory.psf` needs to know of the telescope, for exposures such as the channels' laws give."""
+        extremes = [[channel.at(z) for channel in self.telemetry_channels] for z in (-_RARE, _RARE)]
+        return self.optics_of(np.array(extremes))
+
+    def optics_of(self, exposures: np.ndarray) -> Optics:
+        """The same for given exposures, telemetry (n, C): the worst of their aberrations, the best of their seeing.
+
+        With a margin: of a stack, some epochs are better.
+        """
         wavelengths = tuple(band.wavelength * 1e-9 for band in self.config.bands.values())
-        return Optics(self.config.diameter, self.config.obscuration, wavelengths, self.config.atmosphere)
+        stroke = 1.1 * np.linalg.norm(exposures[:, self._zernikes], axis=1).max() * 1e-9
+        air = [i for i, channel in enumerate(self.telemetry_channels) if channel.kind == "seeing"]
+        best = exposures[:, air].min() if self.config.atmosphere else np.nan
+        max_r0 = 1.25 * 0.976 * REFERENCE / ARCSEC / best * (max(wavelengths) / REFERENCE) ** 1.2
+        return Optics(
+            self.config.diameter,
+            self.config.obscuration,
+            wavelengths,
+            self.config.atmosphere,
+            stroke=float(stroke),
+            max_r0=float(max_r0) if self.config.atmosphere else np.inf,
+        )
 
     def draw_exposures(self, seed: int, n: int, start: int = 0) -> np.ndarray:
         """Telemetry (n, C) float32 of exposures start .. start + n - 1 of the nights that belong to `seed`."""

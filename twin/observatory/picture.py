@@ -17,7 +17,7 @@ from twin.io.fits import write_images
 from twin.metrics.psf_shape import PsfShape, measure
 from twin.numerics.fourier import Grid, image
 from twin.observatory.imager import Imager, load_instrument
-from twin.observatory.psf import otf
+from twin.observatory.psf import Optics, otf
 from twin.schema import UserError
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ OVERSAMPLE = 5  # samples a detector pixel, along each axis
 MAX_EXPOSURES = 5000  # stamps are kept in memory: 0.1 MB a band
 
 
-def fine_psf(imager: Imager, pixels: int = PIXELS, oversample: int = OVERSAMPLE) -> Callable[[Array], Array]:
+def fine_psf(
+    imager: Imager, optics: Optics, pixels: int = PIXELS, oversample: int = OVERSAMPLE
+) -> Callable[[Array], Array]:
     """Compiled telemetry row (C,) -> effective PSF (B, n, n), n = pixels x oversample.
 
     The detector's pixel is in it, as an observer sees stars, but it is sampled `oversample` times a pixel. A sample is
@@ -42,7 +44,7 @@ def fine_psf(imager: Imager, pixels: int = PIXELS, oversample: int = OVERSAMPLE)
     def psf(telemetry: Array) -> Array:
         state = imager.state(telemetry)
         # the state counts the resampling kernel in detector pixels, the OTF in the grid's
-        re, im = otf(imager.optics, replace(state, resampling=state.resampling * oversample), grid)
+        re, im = otf(optics, replace(state, resampling=state.resampling * oversample), grid)
         return image(grid, (re * pixel, im * pixel))
 
     return psf
@@ -63,7 +65,7 @@ def write_psfs(instrument: str | Path, telemetry: str | Path, out: str | Path, s
     folder = Path(out)
     with plain_disk_errors(folder):
         make_folder(folder)
-    psf = fine_psf(imager)
+    psf = fine_psf(imager, imager.optics_of(rows))
     stamps = np.stack([np.asarray(psf(jnp.asarray(row))) for row in rows])
     scale = imager.pixel_scale / OVERSAMPLE
     shapes = [[measure(stamp, scale, total=1.0) for stamp in exposure] for exposure in stamps]

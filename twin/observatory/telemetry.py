@@ -98,6 +98,16 @@ class Channel:
     drift: tuple[tuple[float, float], ...]
     between_bands: float
 
+    def at(self, z: float) -> float:
+        """The value whose deviate under the channel's law is z standard deviations."""
+        if self.law == "lognormal":
+            value = self.shift + (self.centre - self.shift) * math.exp(self.sigma * z)
+        elif self.law == "uniform":
+            value = self.low + (self.high - self.low) * 0.5 * math.erfc(-z / math.sqrt(2))
+        else:
+            value = self.centre + self.sigma * z
+        return min(max(value, self.low), self.high)
+
 
 def build_channels(config: InstrumentConfig, node: Node) -> tuple[Channel, ...]:
     """An instrument's channels in the order of its YAML, bands innermost. Raises UserError at the offending key."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -140,3 +141,25 @@ def test_sample_points_tile_the_frame() -> None:
     assert np.all(x[:, 1] == x[0, 1])
     assert y[1, 0, 2, 0] == pytest.approx(0)
     assert np.sort(y[:, 0, :, 0].ravel()) == pytest.approx(every)
+
+
+def test_images_move_as_their_magnification_says() -> None:
+    """det d theta / d beta is the magnification, and moving the lens moves images as differences say: inference follows
+    these derivatives through the search for the images."""
+    lens = lensing.SIE(F(1.1), F(0.7), F(0.4), F(0.1), F(-0.2), F(0.03), F(-0.05))
+    at = jnp.asarray([1.1, 0.3, -0.3])  # theta_E and the source's position
+
+    def places(v: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        x, y, mu, exists = lensing.images(replace(lens, theta_E=v[0]), v[1], v[2])
+        return jnp.stack([x, y]), (mu, exists)
+
+    find = jax.jit(places)
+    forward, (mu, exists) = jax.jit(jax.jacfwd(places, has_aux=True))(at)
+    backward, _ = jax.jit(jax.jacrev(places, has_aux=True))(at)
+    there = np.asarray(exists)
+    assert there.sum() == 2
+    for derivative in (np.asarray(forward), np.asarray(backward)):
+        assert np.linalg.det(derivative[:, there, 1:].swapaxes(0, 1)) == pytest.approx(np.asarray(mu)[there], rel=1e-3)
+        step = jnp.asarray([0.01, 0.0, 0.0])
+        differences = np.asarray(find(at + step)[0] - find(at - step)[0]) / 0.02
+        assert derivative[:, there, 0] == pytest.approx(differences[:, there], abs=2e-3)

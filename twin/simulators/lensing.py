@@ -12,6 +12,7 @@ roots of one function of phi on a circle.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -112,15 +113,23 @@ def images(lens: SIE, beta_x: Array, beta_y: Array) -> tuple[Array, Array, Array
     changes = (cross[:-1] * cross[1:] < 0) & (along[:-1] + along[1:] > 0)
     start = jnp.argsort(~changes, stable=True)[:MAX_IMAGES]
 
-    def halve(_: int, bracket: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        low, high, at_low = bracket
-        middle = 0.5 * (low + high)
-        value = theta(middle)[2]
-        left = value * at_low > 0
-        return jnp.where(left, middle, low), jnp.where(left, high, middle), jnp.where(left, value, at_low)
+    def off_direction(phi: Array) -> Array:
+        return theta(phi)[2]
 
-    low, high, _ = jax.lax.fori_loop(0, 22, halve, (grid[start], grid[start + 1], cross[start]))
-    tx, ty, _, along = theta(0.5 * (low + high))
+    def bisect(off: Callable[[Array], Array], low: Array) -> Array:
+        def halve(_: int, bracket: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            low, high, at_low = bracket
+            middle = 0.5 * (low + high)
+            value = off(middle)
+            left = value * at_low > 0
+            return jnp.where(left, middle, low), jnp.where(left, high, middle), jnp.where(left, value, at_low)
+
+        low, high, _ = jax.lax.fori_loop(0, 22, halve, (low, grid[start + 1], cross[start]))
+        return 0.5 * (low + high)
+
+    # custom_root: bisection has no derivative, the root's is that of the equation it solves
+    phi = jax.lax.custom_root(off_direction, grid[start], bisect, lambda slope, y: y / slope(jnp.ones_like(y)))
+    tx, ty, _, along = theta(phi)
     exists = changes[start] & (along > 0)
     x, y = tx + lens.x, ty + lens.y
     return x, y, magnification(lens, x, y), exists

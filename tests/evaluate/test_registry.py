@@ -106,6 +106,24 @@ def test_incomplete_cutouts_are_flagged(tmp_path, sky, model, fake):
     assert [i for i, words in enumerate(flag) if "cutout incomplete" in words] == [61]
 
 
+def test_an_object_without_a_band_is_not_predicted(tmp_path, sky, model, fake, caplog):
+    arrays = {k: v.copy() for k, v in sky.arrays.items()}
+    arrays["frame"][61, 0] = -32768
+    arrays["noise/rms"][[61, 70, 71], [0, 1, 2]] = np.nan, 0, np.inf
+    path = on_disk(fake.FakeDataset(arrays, sky.table), tmp_path / "real.zarr")
+    with caplog.at_level("WARNING"):
+        predict(model, path, tmp_path / "cat.parquet")
+    assert "3 of 120 objects lack a band" in caplog.text
+    table = parquet.read_table(tmp_path / "cat.parquet")
+    lost = np.flatnonzero(["not predicted: a band is missing" == words for words in table["flag"].to_pylist()])
+    assert lost.tolist() == [61, 70, 71]
+    for name in ("lens_probability", "separation", "separation_q975"):
+        assert np.flatnonzero(np.isnan(table[name].to_numpy())).tolist() == [61, 70, 71]
+    predict(model, on_disk(sky, tmp_path / "whole.zarr"), tmp_path / "whole.parquet")
+    others = np.setdiff1d(np.arange(120), lost)
+    assert table.take(others).equals(parquet.read_table(tmp_path / "whole.parquet").take(others))
+
+
 class MadeUpRecipe:
     """Draws the made-up sky."""
 

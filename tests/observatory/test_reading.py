@@ -41,6 +41,14 @@ def test_every_format_gives_the_same_array(ps1, tmp_path, caplog, fmt):
     assert not caplog.records
 
 
+def test_the_time_is_not_offered_for_a_missing_channel(ps1, tmp_path, caplog):
+    (tmp_path / "t.csv").write_text("time,seeing\n,arcsec\n2016-01-01T05:00:00,1.0\n")
+    with caplog.at_level(logging.WARNING, logger="twin"):
+        ps1.read_exposures(tmp_path / "t.csv")
+    assert "exptime, " in caplog.messages[0]
+    assert "is it" not in caplog.messages[0]
+
+
 def test_missing_channels_are_drawn_and_said(ps1, tmp_path, caplog):
     path = tmp_path / "t.csv"
     path.write_text("DIMMSEE,Secz,sky_brightnes\narcsec,,mag/arcsec2\n" + "0.9,1.1,21\n" * 400)

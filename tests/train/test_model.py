@@ -31,6 +31,8 @@ def test_what_a_folder_says(trained):
     ]
     text = (trained.folder / "card.md").read_text()
     assert "An ensemble of 2 residual networks" in text
+    assert trained.calibration.adjusts == ("separation",)
+    assert "Separation densities are recalibrated by `calibration/simulations.json`" in text
     assert f"| lens_auc | {trained.metrics['held_out']['lens_auc']:.4g} |" in text
 
 

@@ -71,9 +71,17 @@ def flags(prediction: Prediction, complete: np.ndarray) -> np.ndarray:
 
 
 def columns(
-    names: np.ndarray, prediction: Prediction, *, position: np.ndarray | None = None, complete: np.ndarray | None = None
+    names: np.ndarray,
+    prediction: Prediction,
+    *,
+    position: np.ndarray | None = None,
+    complete: np.ndarray | None = None,
+    usable: np.ndarray | None = None,
 ) -> list[Column]:
-    """The columns of n predicted objects; position (n, 2) is RA, Dec in degrees, complete (n,) a whole cutout."""
+    """The columns of n predicted objects.
+
+    position (n, 2) RA, Dec in degrees; complete (n,) a whole cutout; usable (n,) False = no prediction, NaN instead
+    """
     out = [Column("object", np.asarray(names).astype(str), "", "meta.id;meta.main", "identifier in the source dataset")]
     if position is not None:
         out += [
@@ -81,7 +89,7 @@ def columns(
             for i, (name, words) in enumerate((("ra", "right ascension"), ("dec", "declination")))
         ]
     given = "largest image separation if it is a lens"
-    out += [
+    predicted = [
         Column("lens_probability", prediction.lens_mean(), "", "stat.probability", "probability that it is a lens"),
         Column("lens_probability_std", prediction.lens_std(), "", "stat.stdev;stat.probability",
                "standard deviation of the probability between ensemble members"),
@@ -90,13 +98,17 @@ def columns(
         Column("separation_std", prediction.separation_std(), "arcsec", "stat.stdev;pos.angDistance",
                f"{given}: standard deviation"),
     ]  # fmt: skip
-    out += [
+    predicted += [
         Column(f"separation_q{q * 1000:03.0f}", prediction.separation_quantile(q), "arcsec",
                "pos.angDistance;stat.interval", f"{given}: {q:.1%} quantile")
         for q in QUANTILES
     ]  # fmt: skip
-    whole = np.ones(len(prediction), bool) if complete is None else complete
-    return [*out, Column("flag", flags(prediction, whole), "", "meta.note", "the prediction in plain words")]
+    all_true = np.ones(len(prediction), bool)
+    usable = all_true if usable is None else usable
+    out += [replace(col, values=np.where(usable, col.values, np.nan)) for col in predicted]
+    words = flags(prediction, all_true if complete is None else complete)
+    words = np.where(usable, words, "not predicted: a band is missing")
+    return [*out, Column("flag", words, "", "meta.note", "the prediction in plain words")]
 
 
 def to_table(cols: list[Column], meta: dict[str, str]) -> QTable:

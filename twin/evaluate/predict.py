@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from twin.train.frames import recentre_crop
 from twin.train.model import Model
 from twin.train.prediction import Prediction
 
+log = logging.getLogger("twin")
 BLOCK = 1024  # objects in memory at a time: 50 MB of 64x64 frames in three bands
 
 
@@ -42,7 +44,8 @@ def predict(model_dir: str | Path, dataset_path: str | Path, out: str | Path, ca
 
     calibration   of the model, by name, as `Model.load` takes it; the catalogue says which it was
 
-    Frames are recentred and cropped as in training; an object whose crop is incomplete is predicted and flagged.
+    Frames are recentred and cropped as in training; an object whose crop is incomplete is predicted and flagged, one
+    without a band (no noise is known of it) stands in the catalogue with NaN.
     Raises UserError for a model folder without its files, an unknown calibration, a dataset of other bands, an unknown
     ending.
     """
@@ -50,16 +53,22 @@ def predict(model_dir: str | Path, dataset_path: str | Path, out: str | Path, ca
     model = Model.load(model_dir, calibration)
     dataset = open_dataset(dataset_path)
     check_bands(dataset, model.bands)
-    parts, whole = [], []
+    parts, whole, seen = [], [], []
     for start in range(0, dataset.n, BLOCK):
         stop = min(start + BLOCK, dataset.n)
         counts, valid = read_frames(dataset, start, stop)
         crops, complete, _ = recentre_crop(counts, valid, model.centre_band, model.crop)
-        parts.append(model.predict(crops, dataset.read("noise/rms", start, stop)))
+        rms = dataset.read("noise/rms", start, stop)
+        known = (np.isfinite(rms) & (rms > 0)).all(axis=1)
+        parts.append(model.predict(crops, np.where(known[:, None], rms, 1)))
         whole.append(complete)
+        seen.append(known)
     names, position = identifiers(dataset)
     about = {"model": str(model_dir), "dataset": str(dataset_path), **calibration_words(model.calibration)}
-    cols = columns(names, join(parts), position=position, complete=np.concatenate(whole))
+    usable = np.concatenate(seen)
+    if not usable.all():
+        log.warning("%d of %d objects lack a band: flagged, not predicted", (~usable).sum(), dataset.n)
+    cols = columns(names, join(parts), position=position, complete=np.concatenate(whole), usable=usable)
     write_catalogue(Path(out), cols, about)
 
 

@@ -53,7 +53,11 @@ def read_telemetry(
     missing = [index for index, channel in enumerate(channels) if found[channel.name] is None]
     if missing:
         kinds = list(dict.fromkeys(channels[index].kind for index in missing))
-        unused = [name for name in table.colnames if name not in found.values()]
+        used = {
+            *found.values(),
+            *(name for name in table.colnames if name.lower() in map(str.lower, config.time_keywords)),
+        }
+        unused = [name for name in table.colnames if name not in used]
         hints = [f"{kind} (is it {near}?)" if (near := suggest(kind, unused)) else kind for kind in kinds]
         log.warning("%s has no %s: drawn from %s's prior", path, ", ".join(hints), config.name)
     return values, missing

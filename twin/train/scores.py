@@ -52,7 +52,8 @@ def card(name: str, config: TrainConfig, parameters: int, data: str, seed: int, 
         f"- fitting: {config.steps:,} steps of {config.batch} samples a member",
         "",
         f"Scores on {metrics['held_out']['n']:,} held-out simulations of the same recipe. They say nothing about real "
-        "observations: `twin evaluate` does. The output is not recalibrated.",
+        "observations: `twin evaluate` does. Separation densities are recalibrated by `calibration/simulations.json`, "
+        "fitted on other simulations; lens probabilities are as the networks say.",
         "",
         "| score | value |",
         "|---|---|",

@@ -348,7 +348,7 @@ class Recipe:
             out |= {"frame": steps.astype(jnp.int16), "noise/scale": scale}
         else:
             sky = detector.level(state)
-            frame = jnp.clip(sample.frame, 0, 65535).astype(jnp.uint16)
+            frame = sample.frame.astype(jnp.uint16)  # whole, from 0 to saturation
             out |= {"frame": frame, "noise/scale": jnp.ones_like(sky), "noise/sky": sky}
         return out | {f"label/{name}": value for name, value in sample.label.items()}
 

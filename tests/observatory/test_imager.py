@@ -74,6 +74,15 @@ def test_calibrated_frame_with_gaps():
     assert state.saturation * state.gain == pytest.approx([3200, 3200], rel=1e-5)
 
 
+def test_raw_frames_are_stored_in_16_bits():
+    """Two exposures of CSST with 90,000 electrons each would be more; stacks are scaled and have no such end."""
+    csst = state_of(load_instrument("csst"))
+    assert csst.saturation == pytest.approx(np.full(7, 65535))
+    assert csst.bias == pytest.approx([2000, 1000, 1000, 1000, 1000, 1000, 2000])
+    stack = state_of(toy("{zero_point: 40 mag, epochs: 1}"))
+    assert stack.saturation.min() > 65535
+
+
 def test_fried_parameter():
     state = state_of(toy("{epochs: 1}"))
     zenith = 0.976 * 500e-9 * RADIAN  # 1 arcsec at 500 nm

@@ -20,6 +20,7 @@ from twin.schema import Node, UserError
 __all__ = ["Imager", "list_instruments", "load_instrument"]
 
 REFERENCE = 500e-9  # wavelength at which seeing is quoted [m]
+SIXTEEN_BITS = 65535.0  # most that a raw frame holds, a sum of exposures too [count]
 _RARE = 2.0  # standard deviations to which the PSF is to be exact, in every channel at once
 
 
@@ -121,9 +122,10 @@ class Imager:
 
         Light: with Z the band's zero point for 1 e-/s at airmass 1, k its extinction, T the transparency and t the
         exposure time, a source of magnitude m gives T 10^(-0.4 (m - Z + k (X - 1))) e-/s. A raw frame has the
-        detector's gain, and the bias of each of its exposures. In a calibrated one (frame.zero_point Zf: 1 count/s for
-        magnitude Zf) a count stands for T c 10^(0.4 (Z - k (X - 1) - Zf)) electrons, c being the share of the time that
-        the pixel was exposed; its bias is gone. Sky is given as seen at the pointing; extinction does not dim it again.
+        detector's gain, the bias of each of its exposures, and 16 bits. In a calibrated one (frame.zero_point Zf:
+        1 count/s for magnitude Zf) a count stands for T c 10^(0.4 (Z - k (X - 1) - Zf)) electrons, c being the share of
+        the time that the pixel was exposed; its bias is gone. Sky is given as seen at the pointing; extinction does not
+        dim it again.
         """
         config, detector, frame = self.config, self.config.detector, self.config.frame
         bands = len(self.bands)
@@ -135,10 +137,11 @@ class Imager:
         throughput = channel("transparency") * 10 ** (-0.4 * self._band("extinction") * (airmass - 1))
         electron_mag = self._band("zero_point")  # gives 1 e-/s through a clear sky at airmass 1
         if frame.zero_point is None:
-            gain, bias = jnp.full((bands,), detector.gain, jnp.float32), detector.bias
+            gain, bias, most = jnp.full((bands,), detector.gain, jnp.float32), detector.bias, SIXTEEN_BITS
             zero_point = electron_mag + 2.5 * jnp.log10(exptime * frame.coverage * throughput / gain)
         else:
             gain, bias = throughput * frame.coverage * 10 ** (0.4 * (electron_mag - frame.zero_point)), 0.0
+            most = jnp.inf
             zero_point = frame.zero_point + 2.5 * jnp.log10(exptime)
         sky_rate = 10 ** (0.4 * (electron_mag - channel("sky_brightness"))) * config.pixel_scale**2  # [e-/s]
         sky = sky_rate * exptime * frame.coverage / gain
@@ -161,7 +164,7 @@ class Imager:
             dark=dark,
             read_noise=read_noise,
             bias=bias * reads,
-            saturation=detector.saturation * reads / gain + bias * reads,
+            saturation=jnp.minimum(detector.saturation * reads / gain + bias * reads, most),
             resampling=channel("resampling"),
             sky_residual=left * noise[:, None],
         )

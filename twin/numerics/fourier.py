@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from twin.numerics.angles import sincos
+
 Spectrum = tuple[Array, Array]
 
 _NEAR, _FAR, _WIDTH = 7.0, 0.85, 1.5  # graded grids: frequencies a step at zero, least far from it, over so many steps
@@ -109,23 +111,40 @@ def _bend(u: np.ndarray | float) -> np.ndarray:
 
 
 def image(grid: Grid, spectrum: Spectrum) -> Array:
-    """Frame (..., npix, npix) at the pixel centres of a half-plane spectrum (..., 2 half, half)."""
-    re, im = spectrum
+    """Frame (..., npix, npix) at the pixel centres of a half-plane spectrum (..., 2 half, half).
+
+    With a = 2 pi kx x, b = 2 pi ky y: f = sum cos b (re cos a - im sin a) - sin b (re sin a + im cos a). Pixels at -x
+    and -y differ from those at x and y in signs alone: the cosines and sines of one quadrant do for all four.
+    """
     h, n = grid.half, grid.npix
-    angle_x = 2 * np.pi * np.outer(grid.fx, grid.centres)
     count = np.where(np.arange(h) == 0, 1.0, 2.0) * grid.weight  # kx and -kx are one column
-    count = count[:, None] / (n * grid.pad) ** 2
-    both = jnp.asarray(np.concatenate([count * np.cos(angle_x), count * np.sin(angle_x)], 1), re.dtype)
-    from_re, from_im = re @ both, im @ both
-    real = from_re[..., :n] - from_im[..., n:]
-    imaginary = from_re[..., n:] + from_im[..., :n]
-    angle_y = 2 * np.pi * np.outer(grid.centres, grid.fy[:h])
-    cos_y = jnp.asarray(np.cos(angle_y) * grid.weight, re.dtype)
-    sin_y = jnp.asarray(np.sin(angle_y) * grid.weight, re.dtype)
+    part = grid.centres[n // 2 :]  # >= 0
+    angle_x, angle_y = 2 * np.pi * np.outer(grid.fx, part), 2 * np.pi * np.outer(part, grid.fy[:h])
+    along_x = np.concatenate([np.cos(angle_x), np.sin(angle_x)], 1) * (count / (n * grid.pad) ** 2)[:, None]
+    re, im = (v @ jnp.asarray(along_x, v.dtype) for v in spectrum)
+    m = len(part)
     once = np.ones((h, 1), np.float32)
     once[0] = 0  # the row ky = 0 stands twice
-    even, odd = real[..., :h, :] + once * real[..., h:, :], imaginary[..., :h, :] - once * imaginary[..., h:, :]
-    return cos_y @ even - sin_y @ odd
+    cos_y, sin_y = (jnp.asarray(wave(angle_y) * grid.weight, re.dtype) for wave in (np.cos, np.sin))
+    even_re, even_im = (
+        cos_y @ (re[..., :h, :m] + once * re[..., h:, :m]),
+        cos_y @ (im[..., :h, m:] + once * im[..., h:, m:]),
+    )
+    odd_re, odd_im = (
+        sin_y @ (re[..., :h, m:] - once * re[..., h:, m:]),
+        sin_y @ (im[..., :h, :m] - once * im[..., h:, :m]),
+    )
+    below, above = (
+        jnp.concatenate(
+            [
+                (even_re + even_im + sign * (odd_re - odd_im))[..., ::-1][..., : n - m],
+                even_re - even_im - sign * (odd_re + odd_im),
+            ],
+            -1,
+        )
+        for sign in (-1, 1)
+    )
+    return jnp.concatenate([below[..., ::-1, :][..., : n - m, :], above], -2)
 
 
 def spectrum(grid: Grid, cells: Array) -> Spectrum:
@@ -145,10 +164,8 @@ def spectrum(grid: Grid, cells: Array) -> Spectrum:
 
 def phasors(grid: Grid, x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
     """cos and -sin of 2 pi f x along x (..., half) and of 2 pi f y along y (..., 2 half), for positions [arcsec]."""
-    ax = 2 * jnp.pi * x[..., None] * grid.fx
-    ay = 2 * jnp.pi * y[..., None] * grid.fy[: grid.half]
-    cy, sy = jnp.cos(ay), -jnp.sin(ay)
-    return jnp.cos(ax), -jnp.sin(ax), jnp.concatenate([cy, cy], -1), jnp.concatenate([sy, -sy], -1)
+    (sx, cx), (sy, cy) = (sincos(2 * jnp.pi * v[..., None] * grid.fx) for v in (x, y))
+    return cx, -sx, jnp.concatenate([cy, cy], -1), jnp.concatenate([-sy, sy], -1)
 
 
 def product(a: Spectrum, b: Spectrum) -> Spectrum:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from twin.numerics.angles import sincos
+from twin.numerics import angles
 from twin.numerics.fourier import Grid, Spectrum
 from twin.numerics.sersic import b_n, log_gamma_factor
 from twin.observatory.state import ImagerState
@@ -203,7 +203,7 @@ def _spiral(canvas: Canvas, truth: Truth, state: ImagerState) -> tuple[Scene, di
         u, v = (cos * dx + sin * dy) * jnp.sqrt(q), (cos * dy - sin * dx) / jnp.sqrt(q)
         r = jnp.sqrt(u * u + v * v + 1e-6)
         wave = truth["arm_count"] * (jnp.arctan2(v, u) - jnp.log(r / scale) * winding) - truth["arm_phase"]
-        disc = jnp.exp(-r / scale) / (2 * jnp.pi * scale**2) * (1 + truth["arm_contrast"] * sincos(wave)[1])
+        disc = jnp.exp(-r / scale) / (2 * jnp.pi * scale**2) * (1 + truth["arm_contrast"] * angles.cos(wave))
         ring = jnp.exp(-0.5 * ((r - r_ring) / width) ** 2) / ((2 * jnp.pi) ** 1.5 * r_ring * width)
         return disc + truth["ring_share"] * (ring - disc)
 

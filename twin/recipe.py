@@ -244,9 +244,9 @@ class Recipe:
             ),
             ArraySpec(
                 "telemetry", (len(self.instrument.channel_names),), "float32", ("channel",),
-                description="telemetry of the exposure", coords={"channel": self.instrument.channel_names},
+                description="telemetry of the exposure", coords=self._channel_coords,
             ),
-            ArraySpec("exposure_id", (), "int64", (), "", "meta.id;obs", "index of the exposure"),
+            ArraySpec("exposure_id", (), "int64", (), "", "meta.id;obs", "row of the telemetry table, or number"),
             ArraySpec("object_id", (), "int64", (), "", "meta.id;src", "index of the object: split by it"),
         ]  # fmt: skip
         arrays.insert(1, per_band("noise/scale", unit="ct", description="counts a step of frame stands for"))
@@ -261,6 +261,12 @@ class Recipe:
             "pixel_scale": self.pixel_scale,
         }
         return DatasetSpec(tuple(arrays), attrs)
+
+    @property
+    def _channel_coords(self) -> dict[str, tuple[str, ...]]:
+        channels = self.instrument.telemetry_channels
+        units = tuple(c.unit.replace("px", "pixel") for c in channels)
+        return {"channel": tuple(c.name for c in channels), "channel_unit": units}
 
     def exposures(self, seed: int, start: int, count: int) -> np.ndarray:
         """Telemetry rows (count, C) of samples start .. start + count - 1: the user's table in turn, or drawn
@@ -289,9 +295,12 @@ class Recipe:
                 if field_name not in out:
                     out[field_name] = np.empty((count, *values.shape[1:]), values.dtype)
                 out[field_name][where] = values
-        out["telemetry"] = rows.astype(np.float32)
-        out["exposure_id"] = out["object_id"] = start + np.arange(count, dtype=np.int64)
-        return out
+        number = start + np.arange(count, dtype=np.int64)
+        return out | {
+            "telemetry": rows.astype(np.float32),
+            "exposure_id": number if self._table is None else number % len(self._table),
+            "object_id": number,
+        }
 
     def _run(self, cls: str, seed: int, shard: int, index: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
         step = MICROBATCH * self._mesh.size

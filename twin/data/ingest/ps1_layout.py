@@ -37,7 +37,7 @@ class Ps1Object:
 
 def dataset_spec() -> DatasetSpec:
     band: dict[str, tuple[str, ...]] = {"band": BANDS}
-    channel: dict[str, tuple[str, ...]] = {"channel": tuple(f"exptime_{b}" for b in BANDS)}
+    channel = {"channel": tuple(f"exptime_{b}" for b in BANDS), "channel_unit": ("s",) * len(BANDS)}
     stamp = (len(BANDS), SIZE, SIZE)
     return DatasetSpec(
         (

@@ -272,8 +272,14 @@ class Recipe:
         """Telemetry rows (count, C) of samples start .. start + count - 1: the user's table in turn, or drawn
         nights."""
         if self._table is not None:
-            return self._table[(start + np.arange(count)) % len(self._table)]
+            return self._table[self.exposure_ids(start, count)]
         return self.instrument.draw_exposures(seed, count, start)
+
+    def exposure_ids(self, start: int, count: int) -> np.ndarray:
+        """Exposures (count,) of samples start .. start + count - 1: rows of the user's table, or numbers in the
+        nights."""
+        number = start + np.arange(count, dtype=np.int64)
+        return number if self._table is None else number % len(self._table)
 
     def class_of(self, seed: int, shard: int, count: int) -> np.ndarray:
         """Class index (count,) of each sample: shares as exact as whole numbers allow, in random order within the
@@ -295,11 +301,10 @@ class Recipe:
                 if field_name not in out:
                     out[field_name] = np.empty((count, *values.shape[1:]), values.dtype)
                 out[field_name][where] = values
-        number = start + np.arange(count, dtype=np.int64)
         return out | {
             "telemetry": rows.astype(np.float32),
-            "exposure_id": number if self._table is None else number % len(self._table),
-            "object_id": number,
+            "exposure_id": self.exposure_ids(start, count),
+            "object_id": start + np.arange(count, dtype=np.int64),
         }
 
     def _run(self, cls: str, seed: int, shard: int, index: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -31,7 +31,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated."),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Same recipe, seed and version: same values.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same recipe, seed and version: same values.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Begin anew instead of resuming what an earlier run left.")]
 DatasetFolder = Annotated[Path, typer.Argument(metavar="DATASET", help="Zarr dataset, real or simulated.")]
 DatasetOut = Annotated[Path, typer.Option("-o", "--out", help="Zarr dataset to write.")]

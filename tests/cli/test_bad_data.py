@@ -31,6 +31,9 @@ DATASETS = {
     "inspect: the picture is a folder": Case(
         "inspect good.zarr -o pictures", ("pictures", "folder"), {"pictures/readme": "hello"}
     ),
+    "inspect: the picture is the folder above": Case("inspect good.zarr -o ..", ("..", "folder")),
+    "inspect: the picture is this folder": Case("inspect good.zarr -o .", (".", "folder")),
+    "inspect: a picture that is no PNG": Case("inspect good.zarr -o sheet.jpg", ("sheet.jpg", "PNG", ".png")),
     "inspect: a file where a folder is needed": Case(
         "inspect good.zarr -o notes/sheet.png", ("notes", "file"), {"notes": "hello"}
     ),
@@ -95,6 +98,20 @@ MODELS = {
     "a damaged calibration": Case(
         "predict model sims.zarr -o c.parquet", ("simulations.json", "damaged"), before=truncate("model/calibration/*")
     ),
+    "model and dataset the wrong way round": Case(
+        "predict sims.zarr model -o c.parquet", ("sims.zarr", "is a dataset, a model folder is needed")
+    ),
+    "the catalogue is a folder": Case(
+        "predict model sims.zarr -o out.fits", ("out.fits", "folder"), {"out.fits/a": ""}
+    ),
+    "the catalogue lies below a file": Case(
+        "predict model sims.zarr -o notes/c.parquet", ("notes/c.parquet", "file"), {"notes": "hello"}
+    ),
+    "the metrics are the report's folder": Case("evaluate model simulated -o out --json out", ("--json", "out")),
+    "the metrics lie below a file": Case(
+        "evaluate model simulated -o out --json notes/m.json", ("notes/m.json", "file"), {"notes": "hello"}
+    ),
+    "the metrics are a folder": Case("evaluate model simulated -o out --json model", ("model", "folder")),
     "unknown catalogue format": Case("predict model sims.zarr -o c.xls", ("c.xls", ".parquet")),
     "unknown benchmark": Case("evaluate model ps1-lens -o out", ("ps1-lens", 'did you mean "ps1-lenses"')),
     "no real observations": Case("evaluate model ps1-lenses -o out", ("TWIN_REAL_DATA", "--data")),

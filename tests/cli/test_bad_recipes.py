@@ -62,6 +62,17 @@ RECIPES = {
     ),
     "set: no members": Case("train ps1-lens -o model --set 'train={members: 0}'", ("train.members", "at least 1")),
     "set: unknown centre band": Case("train ps1-lens -o model --set 'train={centre_band: z}'", ("train.centre_band",)),
+    "set: a crop larger than the frames": Case(
+        "train ps1-lens -o model --set train.crop=80", ("train.crop", "64x64", "82")
+    ),
+    "set: a label that the frames lack": Case(
+        "train ps1-lens -o model --set train.heads.lens.label=label/lense",
+        ("train.heads.lens.label", 'did you mean "label/lens"'),
+    ),
+    "set: fewer classes than the recipe's": Case(
+        "train ps1-lens -o model --set train.heads.class.classes=2", ("train.heads.class.classes", "8 classes")
+    ),
+    "a seed of more than 32 bits": Case("train ps1-lens -o model --seed 4294967296", ("--seed",)),
     "heal: another recipe": Case("verify good.zarr --heal ps1-lens", ("good.zarr", "another recipe")),
     "simulate: another recipe's dataset": Case(
         "simulate ps1-lens -o good.zarr -n 30 --seed 1", ("good.zarr", "recipe")

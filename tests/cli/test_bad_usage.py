@@ -22,6 +22,11 @@ USAGE = {
     "missing argument": Case("verify", ("DATASET",)),
     "no samples": Case("simulate ps1-lens -o a.zarr -n 0", ("--number", "1")),
     "number that is none": Case("simulate ps1-lens -o a.zarr -n many", ("--number", "integer")),
+    "more samples than a dataset holds": Case(
+        "simulate ps1-lens -o a.zarr -n 99999999999999999999", ("n: is 99999999999999999999, must be 1 to",)
+    ),
+    "a seed of more than 32 bits": Case("simulate ps1-lens -o a.zarr -n 8 --seed 4294967296", ("--seed", "4294967295")),
+    "a dataset without a name": Case("simulate ps1-lens -o '' -n 8", (".", "a name of its own")),
     "negative seed": Case("simulate ps1-lens -o a.zarr -n 8 --seed -1", ("--seed", "0")),
     "verify: --mixed without --heal": Case("verify a.zarr --mixed", ("--mixed", "goes with --heal")),
     "verify: --set without --heal": Case("verify a.zarr --set a=1", ("--set", "goes with --heal")),

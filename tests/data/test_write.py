@@ -139,8 +139,8 @@ def test_disjoint_ranges_make_one_dataset(tmp_path, dataset, recipe):
         ({"recipe": fake.small(sha256="b" * 64)}, "recipe: holds a dataset with recipe aaaaaaaaaaaa"),
         ({"seed": 4}, "seed: holds a dataset with seed 3, not 4"),
         ({"n": 101}, "n: holds a dataset with n 100, not 101"),
-        ({"n": 0}, "n: is 0, must be positive"),
-        ({"seed": -1}, "seed: is -1, must be 0 or more"),
+        ({"n": 0}, "n: is 0, must be 1 to 12000000$"),
+        ({"seed": -1}, "seed: is -1, must be 0 to 4294967295$"),
         ({"shards": (3, 10)}, "shards: is 3:10, the dataset has shards 0:9"),
     ],
 )

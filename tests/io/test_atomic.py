@@ -103,3 +103,15 @@ def test_parts_of_a_killed_writer_are_cleared(tmp_path):
         (tmp_path / name).write_text("")
     atomic.clear_parts(tmp_path / "0")
     assert names(tmp_path) == [".00.0123abcd.part", "0"]
+
+
+def test_a_target_that_cannot_be_written_is_refused_at_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    atomic.check_target(tmp_path / "new" / "folders" / "x.png")
+    atomic.check_target(tmp_path / "file")  # it may be overwritten
+    for bad, words in ((tmp_path, "folder"), (tmp_path / "file" / "x" / "y.png", "is a file, not a folder")):
+        with pytest.raises(UserError, match=words):
+            check_target(bad)
+    with pytest.raises(UserError, match="a name of its own"), atomic.atomic_folder("."):
+        pass
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]

@@ -117,6 +117,17 @@ def test_kill_9_resumes_to_the_same_weights(tiny_recipe, tmp_path):
     assert digest(resumed) == digest(whole)
 
 
+def test_a_refusal_before_the_first_step_leaves_nothing(tiny_recipe, tmp_path, monkeypatch):
+    recipe = tiny_recipe(steps=6)
+    shard = recipe.shard
+    monkeypatch.setattr(recipe, "shard", lambda *args: shard(*args) | {"noise/rms": np.zeros((64, 2), np.float32)})
+    (tmp_path / "empty").mkdir()
+    for name in ("new", "empty"):
+        with pytest.raises(UserError, match="must be finite and positive"):
+            train(recipe, tmp_path / name, progress=False)
+    assert [p.name for p in tmp_path.rglob("*")] == ["empty"]
+
+
 def test_from_a_dataset_on_disk(tiny_recipe, tmp_path, monkeypatch):
     from twin.data import simulate
 

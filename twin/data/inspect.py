@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from twin.data.load import Dataset, open_dataset
-from twin.io.atomic import atomic_path
+from twin.io.atomic import atomic_path, check_target
 from twin.io.layout import FRAME_ARRAYS, decode
 from twin.schema import UserError
 
@@ -77,10 +77,14 @@ def contact_sheet(
     beside  a second dataset, real frames say, drawn below in the same stretch and at the same scale on the sky
     zoom    picture pixels a frame pixel of the first dataset
 
-    Pixels are drawn upright: y up. Raises UserError for what is no dataset, or has no two-dimensional frames.
+    Pixels are drawn upright: y up. Raises UserError for another ending, for what is no dataset or has no
+    two-dimensional frames.
     """
     from PIL import Image
 
+    check_target(out_png)
+    if Path(out_png).suffix.lower() != ".png":
+        raise UserError("a contact sheet is a PNG: choose a name that ends in .png", file=out_png)
     first = open_dataset(path, unfinished=True)
     datasets = [first] + ([open_dataset(beside, unfinished=True)] if beside is not None else [])
     blocks = []

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from twin.data import layout
-from twin.data.load import read_attrs
+from twin.data.load import MAX_SHARDS, read_attrs
 from twin.data.lock import shard_range_lock
 from twin.data.manifest import Manifest, fingerprint, read_manifest, sizes_match
 from twin.data.shard import write_shard
@@ -62,11 +62,11 @@ def simulate(
     continues: only unfinished shards are lost.
     """
     folder, spec = Path(path), recipe.spec
-    if n < 1 or seed < 0:
-        raise UserError(
-            f"is {n if n < 1 else seed}, must be {'positive' if n < 1 else '0 or more'}", key="n" if n < 1 else "seed"
-        )
     total = layout.shard_count(n, spec.shard_samples)
+    if not 1 <= total <= MAX_SHARDS:
+        raise UserError(f"is {n}, must be 1 to {MAX_SHARDS * spec.shard_samples}", key="n")
+    if not 0 <= seed < 2**32:
+        raise UserError(f"is {seed}, must be 0 to {2**32 - 1}", key="seed")
     start, stop = shards or (0, total)
     if not 0 <= start < stop <= total:
         raise UserError(f"is {start}:{stop}, the dataset has shards 0:{total}", key="shards")

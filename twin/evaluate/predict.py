@@ -10,6 +10,7 @@ import numpy as np
 
 from twin.data import Dataset, open_dataset
 from twin.evaluate.catalogue import calibration_words, check_format, columns, write_catalogue
+from twin.io.atomic import check_target
 from twin.io.layout import FRAME_ARRAYS, decode
 from twin.schema import UserError
 from twin.train.frames import recentre_crop
@@ -50,6 +51,7 @@ def predict(model_dir: str | Path, dataset_path: str | Path, out: str | Path, ca
     ending.
     """
     check_format(Path(out))
+    check_target(out)
     model = Model.load(model_dir, calibration)
     dataset = open_dataset(dataset_path)
     check_bands(dataset, model.bands)

@@ -15,7 +15,7 @@ from twin.evaluate import ps1_lenses, simulated
 from twin.evaluate.catalogue import calibration_words, columns, write_catalogue
 from twin.evaluate.report import render
 from twin.evaluate.result import Result
-from twin.io.atomic import make_folder, plain_disk_errors, write_text
+from twin.io.atomic import check_target, make_folder, plain_disk_errors, write_text
 from twin.schema import UserError
 from twin.train.model import Model
 
@@ -42,6 +42,10 @@ def evaluate(
     out = Path(out_dir)
     if out.exists() and not out.is_dir():
         raise UserError("is a file, a folder is needed", file=out)
+    if Path(json_path).absolute() == out.absolute():
+        raise UserError("is the folder of the report, the metrics are a file", file=json_path, key="--json")
+    check_target(json_path)
+    check_target(out / "report.html")
     where = None if isinstance(config, benchmarks.Simulated) else find_data(config, data)
     model = Model.load(model_dir, calibration)
     if isinstance(config, benchmarks.Simulated):

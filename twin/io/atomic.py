@@ -40,6 +40,18 @@ def plain_disk_errors(path: str | Path) -> Iterator[None]:
         raise
 
 
+def check_target(path: str | Path) -> None:
+    """Refuse a path to which no file can be written, before the work of hours. Raises UserError."""
+    path = Path(path)
+    place = path.absolute().parent
+    while not place.exists():
+        place = place.parent
+    for refused, error in ((path.is_dir(), errno.EISDIR), (not place.is_dir(), errno.ENOTDIR),
+                           (not os.access(place, os.W_OK), errno.EACCES)):  # fmt: skip
+        if refused:
+            raise UserError(_PLAIN[error], file=path)
+
+
 def fsync_folder(path: str | Path) -> None:
     """Make the names in a folder durable."""
     handle = os.open(path, os.O_RDONLY)
@@ -60,6 +72,8 @@ def make_folder(path: str | Path) -> None:
 
 
 def _part_beside(path: Path) -> Path:
+    if path.name in ("", ".."):
+        raise UserError("give what is to be written a name of its own", file=path)
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
 
 

@@ -28,6 +28,7 @@ from twin.train.source import (
     VALIDATION_SHARD,
     Arrays,
     centre_band,
+    check_recipe,
     dataset_batches,
     pool_batches,
     simulate_pool,
@@ -64,8 +65,10 @@ def train(
     out = Path(out)
     if dataset is not None:
         training_set(dataset, recipe, config)  # refuses before anything is written
+    check_recipe(recipe, config)
     begun = {"recipe_sha256": recipe.sha256, "train": config.model_dump(mode="json"), "seed": seed,
              "dataset": str(dataset) if dataset else None, "twin": twin.__version__}  # fmt: skip
+    existed = out.is_dir()
     if _prepare_folder(out, begun, resume):
         log.info("%s: is trained already", out)
         return models.Model.load(out)
@@ -87,6 +90,10 @@ def train(
         per_step = config.members * config.batch * bands
         with Bar("training", config.steps, progress, frames=per_step, done=first) as bar:
             state = _run(networks, keys, first, state, batches, checkpoints, bar)
+    except UserError:
+        if not checkpoints.steps:
+            _withdraw(out, existed)
+        raise
     finally:
         checkpoints.close()
     with Bar("simulating held-out samples", config.validation, progress, frames=bands) as bar:
@@ -132,6 +139,14 @@ def _prepare_folder(out: Path, begun: dict[str, Any], resume: bool) -> bool:
         make_folder(out)
     write_json(out / RUN, begun)
     return False
+
+
+def _withdraw(out: Path, existed: bool) -> None:
+    """Take back what `_prepare_folder` left for a training that was refused before its first checkpoint."""
+    shutil.rmtree(out / "checkpoints")
+    (out / RUN).unlink()
+    if not existed:
+        out.rmdir()
 
 
 def _same_run(found: Any, begun: dict[str, Any], out: Path) -> None:

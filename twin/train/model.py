@@ -97,6 +97,8 @@ class Model:
         folder = Path(folder)
         if not folder.is_dir():
             raise UserError("no such model folder", file=folder)
+        if (folder / "zarr.json").exists():
+            raise UserError("is a dataset, a model folder is needed", file=folder)
         missing = [name for name in FILES if not (folder / name).exists()]
         if missing:
             unfinished = (folder / "checkpoints").is_dir()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twin.io.layout import FRAME_ARRAYS, ShardSource, decode
-from twin.schema import UserError
+from twin.schema import UserError, suggest
 from twin.train.config import Binary, Binned, Categorical, TrainConfig
 from twin.train.frames import crop_at, find_peak
 
@@ -23,6 +23,27 @@ CHUNK = 2048  # samples that the recipe is asked for at a time
 VALIDATION_SHARD = 100_000  # the first shard of the held-out samples; no training reaches it
 Arrays = dict[str, np.ndarray]
 Progress = Callable[[int], None]  # told how many samples were added
+
+
+def check_recipe(recipe: ShardSource, config: TrainConfig) -> None:
+    """Refuse, before anything is simulated, a `train:` section that asks for what the recipe's samples lack."""
+    spec = recipe.spec
+    _check_size(spec["frame"].shape[-2:], config, config.augment.shift, recipe.name)
+    names, classes = [array.name for array in spec.arrays], spec.attrs.get("classes", ())
+    for name, head in config.heads.items():
+        if head.label not in names:
+            raise UserError(f'the recipe has no array "{head.label}"', file=recipe.name,
+                            key=f"train.heads.{name}.label", suggestion=suggest(head.label, names))  # fmt: skip
+        if isinstance(head, Categorical) and head.label == "label/class" and head.classes < len(classes):
+            raise UserError(f"is {head.classes}, the recipe has {len(classes)} classes", file=recipe.name,
+                            key=f"train.heads.{name}.classes")  # fmt: skip
+
+
+def _check_size(shape: tuple[int, ...], config: TrainConfig, margin: int, source: str) -> None:
+    size = config.crop + 2 * margin
+    if min(shape) < size:
+        raise UserError(f"frames of {shape[0]}x{shape[1]} are smaller than crop + 2 shift = {size}",
+                        file=source, key="train.crop")  # fmt: skip
 
 
 def simulate_pool(
@@ -52,9 +73,7 @@ def prepare(
     """
     frame, scale = arrays["frame"], arrays["noise/scale"]
     size = config.crop + 2 * margin
-    if min(frame.shape[2:]) < size:
-        raise UserError(f"frames of {frame.shape[2]}x{frame.shape[3]} are smaller than crop + 2 shift = {size}",
-                        file=source, key="train.crop")  # fmt: skip
+    _check_size(frame.shape[2:], config, margin, source)
     counts, valid = decode(arrays)
     if "noise/sky" in arrays:  # raw counts: what is kept is above the sky, like a stack's
         frame = frame.astype(np.int32) - np.rint(arrays["noise/sky"])[:, :, None, None].astype(np.int32)
@@ -154,6 +173,8 @@ def _same_recipe(dataset: Dataset, recipe: ShardSource) -> None:
     found = dataset.attrs.get("recipe")
     if dataset.attrs.get("recipe_sha256") == recipe.sha256 or simulated(found) == simulated(recipe.node.value):
         return
-    name = dataset.attrs.get("recipe_name", "another")
+    name = dataset.attrs.get("recipe_name")
+    if name is None:
+        raise UserError(f"was not simulated: training takes frames of the recipe {recipe.name}", file=dataset.path)
     detail = f"the recipe {name}" if name != recipe.name else f"another version of {name}"
     raise UserError(f"was made by {detail}, not by the recipe {recipe.name} given here", file=dataset.path)

@@ -95,11 +95,15 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
         self.folder = folder
 
+    @property
+    def steps(self) -> list[int]:
+        return sorted(self._manager.all_steps())
+
     def save(self, step: int, flat: Flat) -> None:
         import orbax.checkpoint as ocp
 
         self._manager.wait_until_finished()
-        if step not in self._manager.all_steps():  # Ctrl-C may have come while this very step was saved
+        if step not in self.steps:  # Ctrl-C may have come while this very step was saved
             self._manager.save(step, args=ocp.args.StandardSave(flat))
             self._manager.wait_until_finished()
 
@@ -110,8 +114,8 @@ class Checkpoints:
         """
         import orbax.checkpoint as ocp
 
-        steps = sorted(self._manager.all_steps(), reverse=True)
-        for step in steps:
+        steps = self.steps
+        for step in reversed(steps):
             try:
                 found = self._manager.restore(step, args=ocp.args.StandardRestore(like))
             except Exception as error:  # damaged: an older one may be whole

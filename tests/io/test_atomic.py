@@ -111,7 +111,7 @@ def test_a_target_that_cannot_be_written_is_refused_at_once(tmp_path):
     atomic.check_target(tmp_path / "file")  # it may be overwritten
     for bad, words in ((tmp_path, "folder"), (tmp_path / "file" / "x" / "y.png", "is a file, not a folder")):
         with pytest.raises(UserError, match=words):
-            check_target(bad)
+            atomic.check_target(bad)
     with pytest.raises(UserError, match="a name of its own"), atomic.atomic_folder("."):
         pass
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]

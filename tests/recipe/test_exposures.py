@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from twin.recipe import Recipe, load_recipe
 def recipe(request: pytest.FixtureRequest) -> Recipe:
     """A recipe that draws no frames."""
     made = load_recipe(request.param)
-    made._run = lambda *_: {}  # type: ignore[method-assign]
+    made._batches = SimpleNamespace(run=lambda *_: {})  # type: ignore[assignment]
     return made
 
 
@@ -26,7 +28,7 @@ def test_drawn_exposures_are_numbered(recipe: Recipe) -> None:
 def test_exposures_of_a_table_are_its_rows(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples take the rows in turn; two samples of one row have one exposure and are two objects."""
     table = recipe.instrument.draw_exposures(0, 5)
-    monkeypatch.setattr(recipe, "_table", table)
+    monkeypatch.setattr(recipe, "table", table)
     shard = recipe.shard(7, 1, 12)
     assert set(shard["exposure_id"]) == set(range(5))
     assert np.all(shard["telemetry"] == table[shard["exposure_id"]])

@@ -14,9 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Law(BaseModel):
+    """A law. `support` is what draws can reach: a Gaussian without a range ends where float32 uniforms do."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+_REACH = 5.4  # standard deviations: no uniform of float32 lies further out
 _LEAST = 1e-4  # share of a Gaussian that a range must hold: float32 has too few quantiles in less of it
 
 
@@ -43,6 +46,10 @@ class Uniform(_Law):
             raise ValueError(f"low {self.low:g} is not below high {self.high:g}")
         return self
 
+    @property
+    def support(self) -> tuple[float, float]:
+        return self.low, self.high
+
     def distribution(self) -> dist.Distribution:
         return dist.Uniform(self.low, self.high)
 
@@ -57,6 +64,10 @@ class LogUniform(_Law):
         if not self.low < self.high:
             raise ValueError(f"low {self.low:g} is not below high {self.high:g}")
         return self
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return self.low, self.high
 
     def distribution(self) -> dist.Distribution:
         return dist.LogUniform(self.low, self.high)
@@ -78,6 +89,10 @@ class Normal(_Law):
             low, high = ((edge - self.mean) / self.sigma for edge in self.range)
             _hold_enough(_share(low, high), self.range)
         return self
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return self.range or (self.mean - _REACH * self.sigma, self.mean + _REACH * self.sigma)
 
     def distribution(self) -> dist.Distribution:
         if self.range is None:
@@ -102,6 +117,11 @@ class LogNormal(_Law):
             _hold_enough(_share(low, high), self.range)
         return self
 
+    @property
+    def support(self) -> tuple[float, float]:
+        factor = math.exp(min(_REACH * self.sigma, 700.0))
+        return self.range or (self.median / factor, self.median * factor)
+
     def distribution(self) -> dist.Distribution:
         if self.range is None:
             return dist.LogNormal(math.log(self.median), self.sigma)
@@ -115,6 +135,10 @@ class Chance(_Law):
 
     law: Literal["chance"]
     p: float = Field(ge=0, le=1)
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return 0.0, 1.0
 
     def distribution(self) -> dist.Distribution:
         return dist.Bernoulli(self.p)

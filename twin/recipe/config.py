@@ -1,0 +1,111 @@
+"""What a recipe's YAML may say, and what is checked of it beyond its types."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from twin.observatory.imager import Imager, list_instruments, load_instrument
+from twin.priors import fields
+from twin.priors.laws import Law
+from twin.priors.sites import SITES, misfit
+from twin.schema import Node, UserError, suggest, validate
+
+
+class FrameConfig(BaseModel):
+    """Geometry of a frame. npix pixels a side; factor: frequencies kept in units of the pixel's Nyquist limit;
+    subsamples: midpoints a side of each convolution cell for sampled light."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    npix: int = Field(64, ge=8, le=1024)
+    factor: int = Field(1, ge=1, le=4)
+    pad: int = Field(2, ge=1, le=4)
+    subsamples: int = Field(3, ge=1, le=16)
+
+
+class RecipeConfig(BaseModel):
+    """What a recipe's YAML holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    description: str = ""
+    simulator: Literal["optical"] = "optical"
+    instrument: str
+    bands: tuple[str, ...] = Field(min_length=1)
+    telemetry: str | None = None
+    frame: FrameConfig = FrameConfig()
+    classes: dict[str, float]
+    prior: dict[str, Law]
+    train: dict[str, Any] = {}
+
+
+def read_config(node: Node) -> RecipeConfig:
+    """The validated recipe of a YAML node. Raises UserError with file, line and key for whatever is wrong in it."""
+    config = validate(RecipeConfig, node)
+    for name, share in config.classes.items():
+        place = ("classes", name)
+        if name not in fields.CLASSES:
+            raise node.error("unknown class", place, suggest(name, fields.CLASSES))
+        if not 0 <= share < float("inf"):
+            raise node.error(f"must be a finite share, at least 0, not {share:g}", place)
+    if not sum(config.classes.values()) > 0:
+        raise node.error("the shares of the classes add up to 0", ("classes",))
+    for name, law in config.prior.items():
+        if name not in SITES:
+            raise node.error("unknown key", ("prior", name), suggest(name, SITES))
+        problem = misfit(name, law)
+        if problem is not None:
+            raise node.error(problem, ("prior", name))
+    return config
+
+
+def absolute_paths(node: Node, config: RecipeConfig) -> Node:
+    """The node with the files that it names as absolute paths, so that a copy of it elsewhere still finds them.
+
+    A recipe file names them beside itself, a command line where the user is.
+    """
+    named = {"telemetry": config.telemetry, "instrument": config.instrument}
+    if config.instrument in list_instruments() or not _is_path(config.instrument):
+        del named["instrument"]
+    found = {}
+    for key, text in named.items():
+        if text is not None:
+            said_in = node.where((key,))[0]
+            found[key] = str((Path() if said_in == "--set" else Path(said_in).parent).joinpath(text).absolute())
+    return replace(node, value={**node.value, **found})
+
+
+def _is_path(text: str) -> bool:
+    return Path(text).suffix in (".yaml", ".yml") or len(Path(text).parts) > 1
+
+
+def read_instrument(node: Node, config: RecipeConfig) -> Imager:
+    """The recipe's instrument, which must have its bands."""
+    try:
+        instrument = load_instrument(node.value["instrument"])
+    except UserError as mistake:
+        if mistake.file is not None:  # the mistake is in the instrument's own file
+            raise
+        raise node.error(mistake.problem, ("instrument",), mistake.suggestion) from None
+    for k, band in enumerate(config.bands):
+        if band not in instrument.bands:
+            problem = f"instrument {instrument.name!r} has no band {band!r}"
+            raise node.error(problem, ("bands", k), suggest(band, instrument.bands))
+    if len(set(config.bands)) < len(config.bands):
+        raise node.error("a band stands twice", ("bands",))
+    return instrument
+
+
+def read_table(node: Node, instrument: Imager) -> np.ndarray | None:
+    """Telemetry (n, C) of the table that the recipe names, if it names one."""
+    path = node.value.get("telemetry")
+    if path is None:
+        return None
+    table = instrument.read_exposures(path)
+    if len(table) == 0:
+        raise UserError("the table has no exposure", file=path)
+    return table

@@ -1,0 +1,70 @@
+"""Arrays and attributes of the datasets that a recipe makes."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+from twin.io.layout import ArraySpec, DatasetSpec
+from twin.recipe.program import Program
+
+
+def unit_of(name: str) -> str:
+    """VOUnit of a truth parameter by its name's ending."""
+    endings = {
+        "arcsec": ("theta_E", "_x", "_y", "_radius"),
+        "rad": ("_angle", "_phi", "arm_pitch", "arm_phase"),
+        "km.s-1": ("velocity_dispersion",),
+    }
+    if "_mag" in name:
+        return "mag"
+    return next((unit for unit, ends in endings.items() if name.endswith(ends) and name != "ring_radius"), "")
+
+
+def dataset_spec(program: Program, sha256: str) -> DatasetSpec:
+    """Layout of a program's samples, with the recipe and its identity as attributes."""
+    n, bands = program.config.frame.npix, len(program.bands)
+    names = {"band": program.bands}
+    frame = ArraySpec(
+        "frame", (bands, n, n), "int16" if program.stacked else "uint16", ("band", "y", "x"), "ct", "phot.count",
+        "sky-subtracted counts in steps of noise/scale" if program.stacked else "detector counts, with sky and bias",
+        names,
+    )  # fmt: skip
+    per_band = partial(ArraySpec, shape=(bands,), dtype="float32", dims=("band",), coords=names)
+    channels = program.instrument.telemetry_channels
+    units = tuple(channel.unit.replace("px", "pixel") for channel in channels)
+    arrays = [
+        frame,
+        per_band("noise/scale", unit="ct", description="counts a step of frame stands for"),
+        per_band("noise/rms", unit="ct", ucd="stat.stdev;instr.background", description="noise of an empty pixel"),
+        per_band("noise/gain", ucd="instr.det", description="electrons a count stands for"),
+        ArraySpec("label/lens", (), "uint8", (), "", "meta.code.class", "1 if the field holds a lens"),
+        ArraySpec("label/class", (), "uint8", (), "", "meta.code.class", "index into the attribute classes"),
+        ArraySpec(
+            "label/separation", (), "float32", (), "arcsec", "pos.angDistance",
+            "largest image separation, NaN for no lens",
+        ),
+        ArraySpec(
+            "truth", (len(program.truth_names),), "float32", ("parameter",),
+            description="what the prior drew, NaN where a class lacks it",
+            coords={"parameter": program.truth_names, "parameter_unit": tuple(map(unit_of, program.truth_names))},
+        ),
+        ArraySpec(
+            "telemetry", (len(channels),), "float32", ("channel",),
+            description="telemetry of the exposure",
+            coords={"channel": tuple(channel.name for channel in channels), "channel_unit": units},
+        ),
+        ArraySpec("exposure_id", (), "int64", (), "", "meta.id;obs", "row of the telemetry table, or number"),
+        ArraySpec("object_id", (), "int64", (), "", "meta.id;src", "index of the object: split by it"),
+    ]  # fmt: skip
+    if not program.stacked:
+        arrays.insert(2, per_band("noise/sky", unit="ct", description="level of an empty pixel: sky, dark, bias"))
+    attrs = {
+        "recipe": json.loads(json.dumps(program.node.value, default=str)),
+        "recipe_name": program.name,
+        "recipe_sha256": sha256,
+        "classes": list(program.classes),
+        "bands": list(program.bands),
+        "pixel_scale": program.pixel_scale,
+    }
+    return DatasetSpec(tuple(arrays), attrs)

@@ -109,9 +109,13 @@ def test_a_target_that_cannot_be_written_is_refused_at_once(tmp_path):
     (tmp_path / "file").write_text("")
     atomic.check_target(tmp_path / "new" / "folders" / "x.png")
     atomic.check_target(tmp_path / "file")  # it may be overwritten
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="device or a pipe"):
+        atomic.write_text(tmp_path / "pipe", "hello")
+    assert (tmp_path / "pipe").is_fifo()
     for bad, words in ((tmp_path, "folder"), (tmp_path / "file" / "x" / "y.png", "is a file, not a folder")):
         with pytest.raises(UserError, match=words):
             atomic.check_target(bad)
     with pytest.raises(UserError, match="a name of its own"), atomic.atomic_folder("."):
         pass
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "pipe"]

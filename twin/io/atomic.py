@@ -46,6 +46,8 @@ def check_target(path: str | Path) -> None:
     place = path.absolute().parent
     while not place.exists():
         place = place.parent
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise UserError("is a device or a pipe, a file is to be written", file=path)  # renaming would remove it
     for refused, error in ((path.is_dir(), errno.EISDIR), (not place.is_dir(), errno.ENOTDIR),
                            (not os.access(place, os.W_OK), errno.EACCES)):  # fmt: skip
         if refused:
@@ -91,6 +93,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises UserError when the disk is full or refuses.
     """
     path = Path(path)
+    check_target(path)
     with plain_disk_errors(path):
         make_folder(path.parent)
         part = _part_beside(path)

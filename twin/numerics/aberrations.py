@@ -101,7 +101,7 @@ def _lagrange(targets: np.ndarray, nodes: np.ndarray) -> np.ndarray:
 def _cardinal(angle: np.ndarray, n: int, parity: int) -> np.ndarray:
     """Trigonometric polynomial of even (odd) harmonics below n that is 1 at 0 and 0 at the multiples of pi / n."""
     orders = range(parity, n + 1, 2)
-    return sum((1 if m in (0, n) else 2) * np.cos(m * angle) for m in orders) / n  # type: ignore[return-value]
+    return sum((1 if m in (0, n) else 2) * np.cos(m * angle) for m in orders) / n
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,10 @@ def simulate(
     from twin.recipe import load_recipe
 
     done = run(load_recipe(recipe, overrides or ()), out, n, seed=seed, resume=not restart, mixed=mixed)
-    typer.echo(f"{out}: {done.n} samples, {done.samples} of them new, {done.samples_per_second:.0f} samples/s")
+    new = (
+        f"{done.samples} of them new, {done.samples_per_second:.0f} samples/s" if done.samples else "all written before"
+    )
+    typer.echo(f"{out}: {done.n} samples, {new}")
 
 
 @app.command(epilog="Example: twin verify sims.zarr")

@@ -12,8 +12,34 @@ from astropy.table import QTable
 from PIL import Image
 
 from tests.cli.test_bad_telemetry import GOOD
+from tests.data.fake import small
 from tests.train.fake import FakeRecipe
 from twin.cli import main
+
+
+def test_simulate_says_what_is_new(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("twin.recipe.load_recipe", lambda name, overrides: small())
+    command = ["simulate", "fake", "-o", "a.zarr", "-n", "30"]
+    assert main(command) == 0
+    assert "30 samples, 30 of them new" in capsys.readouterr().out
+    assert main(command) == 0
+    assert capsys.readouterr().out == "a.zarr: 30 samples, all written before\n"
+
+
+def test_heal_by_another_kind_of_machine(
+    folder: Path, written: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A shard whose manifest is lost, beside shards that another machine made: only --mixed makes it again."""
+    monkeypatch.setattr("twin.recipe.load_recipe", lambda name, overrides: small())
+    monkeypatch.setattr("twin.data.manifest.platform.machine", lambda: "pdp11")
+    shutil.copytree(written, "a.zarr")
+    Path("a.zarr/manifest/000001.json").unlink()
+    assert main(["verify", "a.zarr", "--heal", "fake"]) == 2
+    assert "--mixed" in capsys.readouterr().err
+    assert main(["verify", "a.zarr", "--heal", "fake", "--mixed"]) == 0
+    assert "all as they were written" in capsys.readouterr().out
 
 
 def test_verify(written: Path, capsys: pytest.CaptureFixture[str]) -> None:

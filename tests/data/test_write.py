@@ -16,7 +16,7 @@ import fake
 import numpy as np
 import pytest
 
-from twin.data import open_dataset, simulate, verify
+from twin.data import open_dataset, simulate, verify, write
 from twin.data.manifest import hash_values
 from twin.io.layout import ArraySpec
 from twin.schema import UserError
@@ -292,3 +292,12 @@ def test_progress_is_said_on_stderr(tmp_path, recipe, capsys):
     assert out == ""
     assert "100/100" in err
     assert "samples/s" in err
+
+
+def test_the_bar_says_why_it_stands_still_at_first():
+    bar = write._bar("ps1-lens", 100, shown=False)
+    task = bar._progress.tasks[0]
+    assert "compiling" in task.description
+    with bar as advance:
+        advance(40)
+    assert (task.description, task.completed) == ("ps1-lens", 40)

@@ -234,7 +234,9 @@ class _bar:
             console=Console(stderr=True),
             disable=not shown,
         )
-        self._task = self._progress.add_task(name, total=samples, rate=0.0)
+        self._name = name
+        waiting = f"{name}, compiling (minutes the first time)"
+        self._task = self._progress.add_task(waiting, total=samples, rate=0.0)
         self._began, self._done = time.monotonic(), 0
 
     def __enter__(self) -> Callable[[int], None]:
@@ -244,7 +246,7 @@ class _bar:
     def _advance(self, samples: int) -> None:
         self._done += samples
         rate = self._done / max(time.monotonic() - self._began, 1e-9)
-        self._progress.update(self._task, advance=samples, rate=rate)
+        self._progress.update(self._task, description=self._name, advance=samples, rate=rate)
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()

@@ -73,12 +73,12 @@ def rings(pupil: Pupil, reach: float) -> list[Ring]:
     share = np.arange(1, 1000) / 999
     radius = reach * share ** (1.6 if ground else 1.4)
     hidden = np.exp(-((radius / pupil.fade) ** 5)) * (1 - radius / 2)
-    count = int(np.clip(round((11 if ground else 20) + 4 * np.sqrt(phase * (hidden * radius).max())), 12, 48))
+    count = int(np.clip(round((11 if ground else 24) + 4 * np.sqrt(phase * (hidden * radius).max())), 12, 48))
     found = []
     for k in range(1, count + 1):
         at = int(np.searchsorted(share, k / count - 1e-9))
         root = np.sqrt(phase * radius[at] * hidden[at])
-        degree = int(np.clip(2 * round((4 + (14 if ground else 17) * root) / 2), 6, 32))
+        degree = int(np.clip(2 * round((4 + (14 if ground else 19) * root) / 2), 6, 32))
         angles = int(np.clip(round(3 + (9.5 if ground else 22) * root), 3, 64))
         found.append(Ring(min(float(radius[at]), 1.97), angles, degree))
     return found

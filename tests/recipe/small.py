@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import yaml
 
-from twin.recipe import load_recipe
+from twin.schema import load_yaml
 
 CONFIGS = Path(str(files("twin"))) / "configs"
 SMALL = (
@@ -20,10 +20,12 @@ SMALL = (
 )
 
 
-def write(path: Path, *overrides: str, drop: str = "", **changes: Any) -> Path:
-    """The small recipe as a YAML file of its own, with keys changed or one dropped."""
-    value = {**load_recipe("ps1-lens", (*SMALL, *overrides)).node.value, **changes}
-    value.pop(drop, None)
+def write(path: Path, **changes: Any) -> Path:
+    """The small recipe as a YAML file of its own, with keys changed."""
+    node = load_yaml(CONFIGS / "recipes" / "ps1-lens.yaml")
+    for override in SMALL:
+        node = node.set(override)
+    value = {**node.value, **changes}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(value, sort_keys=False))
     return path

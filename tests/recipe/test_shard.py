@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -10,7 +13,8 @@ import numpy as np
 import pytest
 
 from tests.recipe.small import write, write_table
-from twin.data.manifest import hash_values
+from twin.data import simulate
+from twin.data.manifest import hash_values, read_manifest
 from twin.data.shard import check_arrays
 from twin.recipe import MICROBATCH, QUANTUM, Recipe, load_recipe
 from twin.schema import UserError
@@ -108,3 +112,24 @@ def test_shards_share_their_programs(recipe: Recipe, first: Arrays, caplog: pyte
         assert "Compiling" not in caplog.text
         jax.jit(lambda x: x * 3 - 1)(np.arange(5.0)).block_until_ready()
         assert "Compiling" in caplog.text
+
+
+def test_one_device_makes_what_two_make(recipe: Recipe, tmp_path: Path) -> None:
+    """`twin simulate` in a process with one CPU device, and two devices here: the manifests carry the same hash."""
+    assert jax.local_device_count() == 2
+    path, out = write(tmp_path / "small.yaml"), tmp_path / "one.zarr"
+    command = f"simulate {path} -o {out} -n {COUNT} --seed 5".split()
+    done = subprocess.run(
+        [sys.executable, "-m", "twin.cli", *command],
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    simulate(recipe, tmp_path / "two.zarr", COUNT, seed=5, progress=False)
+    one, two = (read_manifest(tmp_path / name, 0) for name in ("one.zarr", "two.zarr"))
+    assert one is not None
+    assert two is not None
+    assert one.recipe_sha256 == two.recipe_sha256 == recipe.sha256
+    assert one.sha256_values == two.sha256_values == hash_values(recipe.shard(5, 0, COUNT))

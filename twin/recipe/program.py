@@ -67,8 +67,12 @@ class Program:
         prior = fields.Prior(laws, wavelengths, 0.5 * self.config.frame.npix * self.pixel_scale)
         names: dict[str, None] = {}
         for cls in self.classes:  # trace once: a class that misses a law says so now, not an hour into a run
+
+            def drawn(cls: str = cls) -> fields.Truth:
+                return handlers.substitute(self._truth(prior, cls), substitute_fn=quantile_draws(jax.random.key(0)))()
+
             try:
-                truth = jax.eval_shape(handlers.seed(self._truth(prior, cls), 0))
+                truth = jax.eval_shape(drawn)
             except KeyError as missing:
                 raise self.node.error(f"class {cls!r} needs a law for {missing.args[0]!r}", ("prior",)) from None
             names |= {full: None for name, value in truth.items() for full in self._flat_names(name, value.shape)}

@@ -98,14 +98,15 @@ def images(lens: SIE, beta_x: Array, beta_y: Array) -> tuple[Array, Array, Array
     another as seen from the lens, on the brink of merging, can be missed together.
     """
     bx, by = beta_x - lens.x, beta_y - lens.y
-    det = 1 - lens.gamma1**2 - lens.gamma2**2
+    # no division by it below: on one device XLA turns that into a product, on several it does not
+    inverse_det = 1 / (1 - lens.gamma1**2 - lens.gamma2**2)
 
     def theta(phi: Array) -> tuple[Array, Array, Array, Array]:
         cos, sin = jnp.cos(phi), jnp.sin(phi)
         ax, ay = _deflect_direction(lens, cos, sin)
         sx, sy = bx + ax, by + ay
-        tx = ((1 + lens.gamma1) * sx + lens.gamma2 * sy) / det
-        ty = (lens.gamma2 * sx + (1 - lens.gamma1) * sy) / det
+        tx = ((1 + lens.gamma1) * sx + lens.gamma2 * sy) * inverse_det
+        ty = (lens.gamma2 * sx + (1 - lens.gamma1) * sy) * inverse_det
         return tx, ty, tx * sin - ty * cos, tx * cos + ty * sin
 
     grid = jnp.asarray(2 * np.pi * np.arange(_DIRECTIONS + 1) / _DIRECTIONS, beta_x.dtype)

@@ -157,7 +157,7 @@ def _lens_quasar(canvas: Canvas, truth: Truth, state: ImagerState) -> tuple[Scen
     scatter = truth["image_scatter"] + _blueness(state) * truth["image_reddening"]
     share = jnp.where(exists, jnp.minimum(jnp.abs(mu), 30.0) * jnp.exp(scatter), 0.0)
     r_share = share[state.gain.shape[-1] // 2].sum()
-    quasar = Points(x, y, counts(truth["quasar_mag"], state)[:, None] * share / r_share)
+    quasar = Points(x, y, counts(truth["quasar_mag"], state)[:, None] * (share * (1 / r_share)))  # see lensing.images
     light = LightMap(_lensed_source(canvas, truth, beta), counts(truth["source_mag"], state))
     points = _join(quasar, _points(truth, state, *FIELD_STARS))
     return Scene(_sersic(truth, state, _lens_light(), *FIELD_GALAXIES), points, light), parts

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
-SHARD_BYTES = 64 * 2**20  # raw frame bytes a shard holds: few files, and a lost shard costs little
+SHARD_BYTES = 75 * 2**20  # raw frame bytes a shard holds: few files, and a lost shard costs little
 INVALID = -32768  # the int16 frame value of a pixel without a value
 FRAME_ARRAYS = ("frame", "noise/scale", "noise/sky", "valid")  # what `decode` takes, where a dataset has it
 CHUNK_BYTES = 2 * 2**20  # an inner chunk fits in the L2/L3 cache while it is decoded

@@ -7,6 +7,7 @@ above the pixel's Nyquist limit exactly as a detector does, and takes frequencie
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -42,9 +43,16 @@ class Grid:
     factor: int = 1
     pad: int = 2
     graded: bool = False
+    limit: float = np.inf
 
     @property
     def half(self) -> int:
+        """Frequencies along an axis, zero and the positive ones."""
+        return len(self._nodes[0])
+
+    @property
+    def _all(self) -> int:
+        """The same without a limit."""
         steps = self.npix * self.pad * self.factor // 2
         if not self.graded:
             return steps
@@ -57,15 +65,21 @@ class Grid:
 
     @cached_property
     def _nodes(self) -> tuple[np.ndarray, np.ndarray]:
+        u, spacing = self._unlimited
+        kept = min(len(u), 8 * int(np.ceil((np.count_nonzero(u * self.step <= self.limit) + 1) / 8)))
+        return u[:kept], spacing[:kept]
+
+    @property
+    def _unlimited(self) -> tuple[np.ndarray, np.ndarray]:
         """(half,) frequencies u and their spacings, in steps. Graded: equal steps of t = far u + (near - far) bend(u).
         The trapezoidal rule in t converges as in u, for t is odd and analytic; waves of frequency u have period dt/du.
         """
-        t = np.arange(self.half, dtype=float)
+        t = np.arange(self._all, dtype=float)
         if not self.graded:
-            return t, np.ones(self.half)
+            return t, np.ones(len(t))
         steps = self.npix * self.pad * self.factor // 2
-        far = (self.half - _NEAR * _bend(steps)) / (steps - _bend(steps))  # so that t(steps) = half
-        u, density = np.zeros(self.half), np.full(self.half, _NEAR)
+        far = (len(t) - _NEAR * _bend(steps)) / (steps - _bend(steps))  # so that t(steps) = len(t)
+        u, density = np.zeros(len(t)), np.full(len(t), _NEAR)
         for _ in range(100):  # Newton from the left of a concave function
             u = u - (far * u + (_NEAR - far) * _bend(u) - t) / density
             density = far + (_NEAR - far) / (1 + (0.5 * np.pi * u / _WIDTH) ** 2)
@@ -120,20 +134,24 @@ def image(grid: Grid, spectrum: Spectrum) -> Array:
     count = np.where(np.arange(h) == 0, 1.0, 2.0) * grid.weight  # kx and -kx are one column
     part = grid.centres[n // 2 :]  # >= 0
     angle_x, angle_y = 2 * np.pi * np.outer(grid.fx, part), 2 * np.pi * np.outer(part, grid.fy[:h])
-    along_x = np.concatenate([np.cos(angle_x), np.sin(angle_x)], 1) * (count / (n * grid.pad) ** 2)[:, None]
-    re, im = (v @ jnp.asarray(along_x, v.dtype) for v in spectrum)
-    m = len(part)
+    weight_x = (count / (n * grid.pad) ** 2)[:, None]
     once = np.ones((h, 1), np.float32)
     once[0] = 0  # the row ky = 0 stands twice
-    cos_y, sin_y = (jnp.asarray(wave(angle_y) * grid.weight, re.dtype) for wave in (np.cos, np.sin))
-    even_re, even_im = (
-        cos_y @ (re[..., :h, :m] + once * re[..., h:, :m]),
-        cos_y @ (im[..., :h, m:] + once * im[..., h:, m:]),
-    )
-    odd_re, odd_im = (
-        sin_y @ (re[..., :h, m:] - once * re[..., h:, m:]),
-        sin_y @ (im[..., :h, :m] - once * im[..., h:, :m]),
-    )
+
+    def twice(
+        v: Array, sign: int, wave_x: Callable[[np.ndarray], np.ndarray], wave_y: Callable[..., np.ndarray]
+    ) -> Array:
+        """Along y, then x, of what is even (sign 1) or odd in ky: added up first, both transforms are half as long."""
+        along_x, along_y = (
+            jnp.asarray(wave_x(angle_x) * weight_x, v.dtype),
+            jnp.asarray(wave_y(angle_y) * grid.weight, v.dtype),
+        )
+        return along_y @ ((v[..., :h, :] + sign * once * v[..., h:, :]) @ along_x)
+
+    re, im = spectrum
+    m = len(part)
+    even_re, even_im = twice(re, 1, np.cos, np.cos), twice(im, 1, np.sin, np.cos)
+    odd_re, odd_im = twice(re, -1, np.sin, np.sin), twice(im, -1, np.cos, np.sin)
     below, above = (
         jnp.concatenate(
             [

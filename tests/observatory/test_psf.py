@@ -13,7 +13,7 @@ from tests.observatory.witness import fft_psf, galsim_psf
 from twin.numerics.fourier import Grid
 from twin.observatory.imager import Imager, load_instrument
 from twin.observatory.psf import Optics, otf, psf_image
-from twin.observatory.state import ImagerState
+from twin.observatory.state import STATE_FIELDS, ImagerState
 
 DRAWS, NPIX = 200, 64
 
@@ -105,10 +105,12 @@ def test_aberrations_beyond_the_prior_are_exact_where_they_were_announced() -> N
 def plain(bands: int = 1, epochs: int = 1, modes: int = 8) -> ImagerState:
     """No atmosphere, aberration, motion or offset."""
     f = lambda *shape: jnp.zeros(shape, jnp.float32)  # noqa: E731
-    return ImagerState(
-        f(bands, epochs) + jnp.inf, f(bands, epochs) + 25, f(bands, epochs) + 1 / epochs, f(bands, 3), f(modes),
-        f(bands, 2), f(bands), f(bands) + 1, f(bands), f(bands), f(bands), f(bands), f(bands), f(bands), f(bands, 3),
-    )  # fmt: skip
+    given = {
+        "r0": f(bands, epochs) + jnp.inf, "outer_scale": f(bands, epochs) + 25, "weight": f(bands, epochs) + 1 / epochs,
+        "jitter": f(bands, 3), "aberration": f(modes), "offset": f(bands, 2), "gain": f(bands) + 1,
+        "sky_residual": f(bands, 3),
+    }  # fmt: skip
+    return ImagerState(**{name: given.get(name, f(bands)) for name in STATE_FIELDS})
 
 
 def test_otf_of_a_perfect_telescope() -> None:

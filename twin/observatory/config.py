@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from twin.observatory.detector.config import DetectorConfig
 from twin.schema import Node, UserError, load_yaml, quantity, suggest, validate
 
 Value = str | float
@@ -26,17 +27,6 @@ class Band(_Strict):
     zero_point: Annotated[float, quantity("mag")]
     extinction: Annotated[float, quantity("mag", ge=0)] = 0.0  # per airmass
     exposure: Annotated[float, quantity("s", gt=0)]
-
-
-class Detector(_Strict):
-    """The detector, for one exposure."""
-
-    gain: Annotated[float, quantity("e-/ct", gt=0)] = 1.0
-    read_noise: Annotated[float, quantity("e-", ge=0)]
-    bias: Annotated[float, quantity("ct", ge=0)] = 0.0  # keeps the read noise of a dark pixel above zero counts
-    dark: Annotated[float, quantity("e-/s/px", ge=0)] = 0.0
-    saturation: Annotated[float, quantity("e-", gt=0)]
-    diffusion: Annotated[float, quantity("px", ge=0)] = 0.0  # standard deviation of the charge's sideways drift
 
 
 class Frame(_Strict):
@@ -100,7 +90,7 @@ class InstrumentConfig(_Strict):
     atmosphere: bool
     pixel_scale: Annotated[float, quantity("arcsec", gt=0, lt=60)]
     bands: dict[str, Band] = Field(min_length=1)
-    detector: Detector
+    detector: DetectorConfig
     frame: Frame = Frame()
     nights: Nights = Nights()
     time_keywords: tuple[str, ...] = ("time",)

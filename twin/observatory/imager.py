@@ -167,6 +167,8 @@ class Imager:
             saturation=jnp.minimum(detector.saturation * reads / gain + bias * reads, most),
             resampling=channel("resampling"),
             sky_residual=left * noise[:, None],
+            exptime=exptime * frame.coverage,
+            reads=reads,
         )
 
     @cached_property

@@ -48,6 +48,10 @@ class ImagerState:
     sky_residual: Array
     """(..., B, 3) what sky subtraction left: constant, x and y gradient across the frame [count/pixel,
     count/pixel/frame, ...]."""
+    exptime: Array
+    """(..., B) time in which a pixel of the frame collected light, all exposures together [s]."""
+    reads: Array
+    """(..., B) how often the detector was read for the frame."""
 
     @property
     def batch_shape(self) -> tuple[int, ...]:

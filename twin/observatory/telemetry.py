@@ -8,59 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from twin.observatory.config import ChannelConfig, InstrumentConfig
+from twin.observatory.kinds import KINDS, NOLL, Kind
 from twin.schema import Node, suggest
 from twin.schema.units import parse_quantity
 
-
-@dataclass(frozen=True)
-class Kind:
-    """A canonical channel: unit, value that switches its effect off (NaN = none does), UCD, meaning."""
-
-    unit: str
-    neutral: float
-    ucd: str
-    meaning: str
-
-
-NOLL = {
-    4: "defocus",
-    5: "oblique astigmatism",
-    6: "vertical astigmatism",
-    7: "vertical coma",
-    8: "horizontal coma",
-    9: "vertical trefoil",
-    10: "oblique trefoil",
-    11: "spherical aberration",
-}
-KINDS: dict[str, Kind] = {
-    "seeing": Kind(
-        "arcsec", math.nan, "instr.obsty.seeing", "0.976 lambda / r0 at 500 nm and zenith, as a DIMM gives it"
-    ),
-    "seeing_scatter": Kind(
-        "", 0.0, "stat.stdev;instr.obsty.seeing", "standard deviation of ln seeing between the epochs"
-    ),
-    "outer_scale": Kind("m", math.nan, "phys.size", "outer scale L0 of the turbulence"),
-    "airmass": Kind("", 1.0, "obs.airMass", "airmass of the pointing"),
-    "transparency": Kind("", 1.0, "phys.transmission", "share of the clear sky's light that arrives"),
-    "sky_brightness": Kind(
-        "mag/arcsec2", math.nan, "phot.mag.sb;instr.skyLevel", "AB sky at the pointing, moon included"
-    ),
-    "exptime": Kind("s", math.nan, "time.duration;obs.exposure", "exposure time, all epochs together"),
-    "jitter_rms": Kind("arcsec", 0.0, "stat.stdev;pos", "image motion and other Gaussian blur, an axis"),
-    "jitter_ellipticity": Kind("", 0.0, "src.ellipticity", "(a^2 - b^2) / (a^2 + b^2) of that blur"),
-    "jitter_angle": Kind("deg", 0.0, "pos.posAng", "direction of its long axis, from x to y"),
-    "resampling": Kind("px", 0.0, "instr.det.psf", "standard deviation of the kernel that put epochs on one grid"),
-    "offset_x": Kind("arcsec", 0.0, "pos.cartesian.x", "misregistration of the band along x"),
-    "offset_y": Kind("arcsec", 0.0, "pos.cartesian.y", "misregistration of the band along y"),
-    "background": Kind("", 0.0, "instr.background", "sky left after subtraction, in pixel noises before resampling"),
-    "background_x": Kind("", 0.0, "instr.background", "its change across the frame along x, in the same unit"),
-    "background_y": Kind("", 0.0, "instr.background", "its change across the frame along y, in the same unit"),
-    **{
-        f"z{j}": Kind("nm", 0.0, "instr.setup", f"{name}: Noll z{j} of the full pupil, optical path")
-        for j, name in NOLL.items()
-    },
-}
-
+__all__ = ["KINDS", "LAWS", "NOLL", "Channel", "Kind", "build_channels"]
 
 LAWS: dict[str, tuple[str, ...]] = {
     "lognormal": ("median", "sigma"),

@@ -33,6 +33,11 @@ _UNITS: dict[str, tuple[float, str]] = {
     "eV": (1.0, "eV"),
     "keV": (1e3, "eV"),
     "K": (1.0, "K"),
+    **dict.fromkeys(("deg_C", "degC"), (1.0, "deg_C")),  # a scale of its own: its zero is not that of K
+    **dict.fromkeys(("hPa", "mbar"), (100.0, "Pa")),
+    "Pa": (1.0, "Pa"),
+    **dict.fromkeys(("Torr", "mmHg"), (101325.0 / 760, "Pa")),
+    "sfu": (1.0, "sfu"),  # 1e-22 W m-2 Hz-1
     "mag": (1.0, "mag"),
     "mmag": (1e-3, "mag"),
     **dict.fromkeys(("px", "pix", "pixel"), (1.0, "px")),
@@ -44,7 +49,7 @@ _UNITS: dict[str, tuple[float, str]] = {
     "percent": (1e-2, ""),
 }
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:inf|nan))\s*(.*?)\s*", re.IGNORECASE)
-_FACTOR = re.compile(r'\s*([*/]?)\s*(e-|[A-Za-z%"]+)(?:\^|\*\*)?(-?\d+)?\s*')
+_FACTOR = re.compile(r'\s*([*/]?)\s*(e-|[A-Za-z%"_]+)(?:\^|\*\*)?(-?\d+)?\s*')
 
 
 def parse_unit(text: str) -> tuple[float, dict[str, int]]:

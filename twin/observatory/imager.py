@@ -169,6 +169,7 @@ class Imager:
             sky_residual=left * noise[:, None],
             exptime=exptime * frame.coverage,
             reads=reads,
+            anisotropy=jnp.zeros((bands, 2), jnp.float32),
         )
 
     @cached_property

@@ -52,6 +52,9 @@ class ImagerState:
     """(..., B) time in which a pixel of the frame collected light, all exposures together [s]."""
     reads: Array
     """(..., B) how often the detector was read for the frame."""
+    anisotropy: Array
+    """(..., B, 2) what a finite exposure leaves of the speckles: the phase structure function of the atmosphere is
+    D(r) (1 + a1 cos 2 phi + a2 sin 2 phi), phi from x to y; 0 = a long exposure."""
 
     @property
     def batch_shape(self) -> tuple[int, ...]:

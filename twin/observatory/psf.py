@@ -11,7 +11,9 @@ self, comes from a few shifts s (`twin.numerics.aberrations`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -19,7 +21,7 @@ from jax import Array
 from twin.numerics.aberrations import Pupil, aberration
 from twin.numerics.fourier import Grid, Spectrum, image, phasors, product
 from twin.numerics.pupil import annular_otf
-from twin.numerics.turbulence import long_exposure_otf
+from twin.numerics.turbulence import long_exposure_otf, structure_function
 from twin.observatory.state import ImagerState
 
 ARCSEC = np.pi / 180 / 3600
@@ -33,6 +35,7 @@ class Optics:
     min_outer_scale  [m] smaller ones are taken for it
     stroke           rms of the aberrations' optical path [m] up to which the PSF is exact to 1e-4 of its peak
     max_r0           largest Fried parameter [m] for which it is
+    min_jitter       least standard deviation of image motion, an axis [arcsec], for which it is
     """
 
     diameter: float
@@ -42,6 +45,12 @@ class Optics:
     min_outer_scale: float = 5.0
     stroke: float = 1e-7
     max_r0: float = 0.3
+    min_jitter: float = 0.0
+
+    def limit(self, pixel: float = 0.0) -> float:
+        """Frequency [cycle/arcsec] beyond which lie less than 2e-5 of the PSF's peak, for detector pixels of a side of
+        `pixel` arcsec."""
+        return _limit(self, pixel)
 
     def pupil(self) -> Pupil:
         """What `twin.numerics.aberrations` needs to know."""
@@ -53,6 +62,25 @@ class Optics:
             self.stroke,
             self.max_r0 / radius if self.atmosphere else np.inf,
         )
+
+
+@lru_cache(maxsize=64)
+def _limit(optics: Optics, pixel: float) -> float:
+    r = np.arange(1, 1001) / 1000 * optics.diameter
+    found = []
+    for wavelength in optics.wavelengths:
+        frequency = r / wavelength * ARCSEC
+        left = annular_otf(r / optics.diameter, optics.obscuration)
+        left = left * np.exp(-2 * (np.pi * frequency * optics.min_jitter) ** 2)
+        if optics.atmosphere:
+            r0 = optics.max_r0 * (wavelength / max(optics.wavelengths)) ** 1.2
+            with jax.ensure_compile_time_eval():
+                phase = structure_function(jnp.asarray(r), jnp.asarray(r0), jnp.asarray(optics.min_outer_scale))
+            left = left * np.exp(-0.5 * np.asarray(phase, float))
+        peak = r * left * np.abs(np.sinc(frequency * pixel)).clip(0.01)  # along the axes a pixel lets most pass
+        beyond = np.cumsum(peak[::-1])[::-1] / peak.sum()
+        found.append(frequency[max(np.count_nonzero(beyond > 2e-5) - 1, 0)])
+    return float(max(found))
 
 
 def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
@@ -91,9 +119,21 @@ def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
 
 
 def psf_image(
-    optics: Optics, state: ImagerState, npix: int, pixel_scale: float, factor: int = 1, pad: int = 2
+    optics: Optics,
+    state: ImagerState,
+    npix: int,
+    pixel_scale: float,
+    factor: int = 1,
+    pad: int = 2,
+    pixel: float | None = None,
 ) -> Array:
-    """PSF stamps (B, npix, npix) that sum to the flux inside the stamp, pixel integrated, centred on the stamp."""
-    grid = Grid(npix, pixel_scale, factor, pad)
+    """PSF stamps (B, npix, npix) that sum to the flux inside the stamp, pixel integrated, centred on the stamp.
+
+    pixel_scale  [arcsec] of a sample;  pixel  side of the detector's pixel [arcsec], where samples are finer than it
+    factor, pad  see Grid: for all of the PSF's frequencies, to optics.limit(pixel), and against wings that come round
+    """
+    side = pixel_scale if pixel is None else pixel
+    grid = Grid(npix, pixel_scale, factor, pad, limit=optics.limit(side))
+    box = jnp.asarray(np.sinc(grid.fy * side)[:, None] * np.sinc(grid.fx * side)[None, :], jnp.float32)
     re, im = otf(optics, state, grid)
-    return image(grid, (re * grid.pixel, im * grid.pixel))
+    return image(grid, (re * box, im * box))

@@ -26,6 +26,7 @@ def test_round_gaussian():
     assert shape.fwhm == pytest.approx(sigma * np.sqrt(8 * np.log(2)), rel=2e-4)
     assert shape.ee50 == pytest.approx(sigma * np.sqrt(2 * np.log(2)), rel=2e-4)
     assert shape.ee80 == pytest.approx(sigma * np.sqrt(2 * np.log(5)), rel=2e-4)
+    assert shape.ee95 == pytest.approx(sigma * np.sqrt(2 * np.log(20)), rel=2e-4)
     assert (shape.x, shape.y) == pytest.approx((0.013, -0.021), abs=1e-6)
     assert shape.ellipticity < 1e-6
 
@@ -47,6 +48,7 @@ def test_moffat_with_flux_outside_the_image():
 
     assert shape.fwhm == pytest.approx(2 * radius * np.sqrt(2 ** (1 / beta) - 1), rel=2e-4)
     assert (shape.ee50, shape.ee80) == pytest.approx((enclosed(0.5), enclosed(0.8)), rel=3e-4)
+    assert shape.ee95 == pytest.approx(enclosed(0.95), rel=3e-4)
     small = measure(image[190:211, 190:211], SCALE, total=1.0)
     assert np.isnan(small.ee80)
 

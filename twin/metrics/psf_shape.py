@@ -14,7 +14,7 @@ class PsfShape:
 
     fwhm        width of the azimuthally averaged profile at half of its central value
     e1, e2      (a^2 - b^2) / (a^2 + b^2) times cos 2 phi, sin 2 phi of the best-fitting elliptical Gaussian
-    ee50, ee80  radii that hold 50 % and 80 % of the flux; NaN where the image is too small to hold it
+    ee50, ee80, ee95  radii that hold so much of the flux in percent; NaN where the image is too small to hold it
     x, y        centre of that Gaussian from the centre of the image
     """
 
@@ -23,6 +23,7 @@ class PsfShape:
     e2: float
     ee50: float
     ee80: float
+    ee95: float
     x: float
     y: float
 
@@ -115,6 +116,7 @@ def measure(image: np.ndarray, pixel_scale: float, total: float | None = None) -
         e2=float(2 * covariance[0, 1] / trace),
         ee50=encircled(radii, profile, 0.5, total) * pixel_scale,
         ee80=encircled(radii, profile, 0.8, total) * pixel_scale,
+        ee95=encircled(radii, profile, 0.95, total) * pixel_scale,
         x=float(centre[0] - middle[0]) * pixel_scale,
         y=float(centre[1] - middle[1]) * pixel_scale,
     )

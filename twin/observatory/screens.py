@@ -8,8 +8,8 @@ left to approximate: with R = n p / 2 and c = D'(R) / (4 R), the field has the c
 
 and the plane g . x slopes of variance 2 c an axis. Together they have von Karman's structure function D at every
 separation below R. Powers of the field are the Fourier transform of K; its few negative ones (below 1e-5 of the whole
-where R is far below the outer scale) are left out. Two to three levels of 3 x 3 sub-harmonics, the usual remedy,
-leave D(1 m) 20 % short on a lattice of 2 m (Lane, Glindemann & Dainty 1992, Waves in Random Media 2, 209).
+where R is far below the outer scale) are left out. The usual remedy of sub-harmonics (Lane, Glindemann & Dainty 1992,
+Waves in Random Media 2, 209), three levels of 3 x 3, leaves D(1 m) 13 % short on a lattice of 2 m at L0 = 25 m.
 """
 
 from __future__ import annotations
@@ -77,18 +77,15 @@ class Setup:
 
     @cached_property
     def pupil(self) -> np.ndarray:
-        """(across, across) complex amplitude: the share of each pixel that is open, and the aberrations' phase."""
-        sub = 8  # parts of a pixel along each axis
-        axis = ((np.arange(self.across * sub) + 0.5) / (self.across * sub) - 0.5) * 2
-        radius = np.hypot(axis[:, None], axis[None, :])
-        lit = (radius <= 1) & (radius >= self.obscuration)
-        share = lit.reshape(self.across, sub, self.across, sub).mean((1, 3))
+        """(across, across) complex amplitude: 1 where the pixel's centre is open, with the aberrations' phase."""
+        # grey rims would count as their squares in the total, and take 1.4 % off the radius of 80 % of the light
         x, y = np.meshgrid(*2 * [((np.arange(self.across) + 0.5) / self.across - 0.5) * 2])
+        radius = np.hypot(x, y)
         waves = sum((a * zernike(j + 4, x, y) for j, a in enumerate(self.zernikes_waves)), np.zeros_like(x))
-        return share * np.exp(2j * np.pi * waves)
+        return ((radius <= 1) & (radius >= self.obscuration)) * np.exp(2j * np.pi * waves)
 
     def finish(self, intensity: np.ndarray) -> np.ndarray:
-        """PSF image (..., grid, grid) that sums to 1 from the power of the pupil's FFT: jitter and pixel come in.
+        """PSF image (..., grid, grid) that sums to 1 from the power of the pupil's inverse FFT: jitter and pixel come in.
 
         Centred between the four middle pixels, as the stamps of `twin.observatory.psf` are.
         """
@@ -137,12 +134,12 @@ def draw_screens(
 
 
 def _exposed(setup: Setup, phase: np.ndarray, slopes: np.ndarray, pupil: np.ndarray) -> np.ndarray:
-    """Power (grid, grid) of the FFT of a pupil with this phase and this plane on it; in the precision of `pupil`."""
+    """Power (grid, grid) of the inverse FFT of a pupil with this phase and this plane on it; in the precision of `pupil`."""
     axis = (np.arange(setup.across) - (setup.across - 1) / 2) * setup.pitch
     plane = (slopes[1] * axis)[:, None] + (slopes[0] * axis)[None, :]
     field = np.zeros((setup.grid, setup.grid), pupil.dtype)
     field[: setup.across, : setup.across] = pupil * np.exp(1j * (phase + plane.astype(phase.dtype)))
-    wave = scipy.fft.fft2(field, overwrite_x=True)
+    wave = scipy.fft.ifft2(field, norm="forward", overwrite_x=True)
     return wave.real**2 + wave.imag**2
 
 
@@ -160,6 +157,27 @@ def fresh_psf(
         for field, slope in list(zip(fields, slopes, strict=True))[: min(used, n_screens - k)]:
             total += _exposed(setup, field[lit, lit], slope, pupil)
     return setup.finish(total)
+
+
+def pooled_psf(rng: np.random.Generator, n_screens: int, setup: Setup) -> np.ndarray:
+    """PSF (grid, grid) that sums to 1: what `fresh_psf` tends to, in complex64 and with less scatter at the same number.
+
+    Planes are independent of the fields and only move the image; their mean over all draws is a Gaussian blur, and it
+    is taken instead of draws. FWHM scatters by 0.15 % at 10,000 screens, by 0.8 % with planes drawn.
+    """
+    total, lit = np.zeros((setup.grid, setup.grid)), slice(setup.across)
+    still, open_ = np.angle(setup.pupil).astype(np.float32), (setup.pupil != 0).astype(np.float32)
+    field = np.zeros((setup.grid, setup.grid), np.complex64)
+    for k in range(0, n_screens, 2):
+        *screens, _ = draw_screens(rng, setup.grid, setup.pitch, setup.r0, setup.outer_scale, np.complex64)
+        for screen in screens[: n_screens - k]:
+            phase = screen[lit, lit] + still
+            field.real[lit, lit], field.imag[lit, lit] = open_ * np.cos(phase), open_ * np.sin(phase)
+            wave = scipy.fft.ifft2(field, norm="forward")
+            total += wave.real**2 + wave.imag**2
+    slope = _field(setup.grid, setup.pitch, setup.r0, setup.outer_scale)[1]
+    blur = np.exp(-0.5 * (slope * setup.pitch * setup.grid * scipy.fft.fftfreq(setup.grid)) ** 2)
+    return setup.finish(scipy.fft.ifft2(scipy.fft.fft2(total) * blur[:, None] * blur[None, :]).real)
 
 
 @dataclass(frozen=True)

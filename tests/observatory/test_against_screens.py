@@ -58,7 +58,7 @@ def misses(ours: PsfShape, truth: PsfShape) -> list[str]:
 
 @pytest.mark.slow
 def test_closed_form_agrees_with_ten_thousand_screens() -> None:
-    """And would not, were r0 2 % off, the outer scale infinite, an aberration of another sign, or the jitter left out."""
+    """And would not, were r0 2 % off, the outer scale infinite, the sign of z5 wrong, or the jitter left out."""
     pooled = measure(pooled_psf(np.random.default_rng(2024), SCREENS, SETUP), SETUP.sampling)
     ours = measure(closed_form(SETUP), SETUP.sampling)
     assert misses(ours, pooled) == []

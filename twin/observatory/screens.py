@@ -85,7 +85,7 @@ class Setup:
         return ((radius <= 1) & (radius >= self.obscuration)) * np.exp(2j * np.pi * waves)
 
     def finish(self, intensity: np.ndarray) -> np.ndarray:
-        """PSF image (..., grid, grid) that sums to 1 from the power of the pupil's inverse FFT: jitter and pixel come in.
+        """PSF image (..., grid, grid) that sums to 1 from the power of the pupil's inverse FFT, with jitter and pixel.
 
         Centred between the four middle pixels, as the stamps of `twin.observatory.psf` are.
         """
@@ -134,7 +134,7 @@ def draw_screens(
 
 
 def _exposed(setup: Setup, phase: np.ndarray, slopes: np.ndarray, pupil: np.ndarray) -> np.ndarray:
-    """Power (grid, grid) of the inverse FFT of a pupil with this phase and this plane on it; in the precision of `pupil`."""
+    """Power (grid, grid) of the inverse FFT of a pupil with this phase and this plane on it, as precise as `pupil`."""
     axis = (np.arange(setup.across) - (setup.across - 1) / 2) * setup.pitch
     plane = (slopes[1] * axis)[:, None] + (slopes[0] * axis)[None, :]
     field = np.zeros((setup.grid, setup.grid), pupil.dtype)
@@ -160,7 +160,7 @@ def fresh_psf(
 
 
 def pooled_psf(rng: np.random.Generator, n_screens: int, setup: Setup) -> np.ndarray:
-    """PSF (grid, grid) that sums to 1: what `fresh_psf` tends to, in complex64 and with less scatter at the same number.
+    """PSF (grid, grid) that sums to 1: what `fresh_psf` tends to, in complex64 and with less scatter at the same N.
 
     Planes are independent of the fields and only move the image; their mean over all draws is a Gaussian blur, and it
     is taken instead of draws. FWHM scatters by 0.15 % at 10,000 screens, by 0.8 % with planes drawn.

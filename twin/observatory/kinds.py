@@ -78,6 +78,17 @@ KINDS: dict[str, Kind] = {
         "coherence time 0.314 r0 / V at 500 nm",
         "speckles that a finite exposure leaves: ellipticity",
     ),
+    **{
+        f"speckle_{k}": Kind(
+            "",
+            0.0,
+            (-10.0, 10.0),
+            "stat.stdev",
+            f"standard normal deviate of the modulation a{k} that a finite exposure left",
+            "speckles that a finite exposure leaves: ellipticity",
+        )
+        for k in (1, 2)
+    },
     "wind_200mb": Kind(
         "m/s",
         _NONE,
@@ -203,6 +214,15 @@ KINDS: dict[str, Kind] = {
         )
         for j, name in NOLL.items()
     },
+    **{
+        f"donut_{name}": Kind(unit, 0.0, limits, ucd, f"{what} that the wavefront sensors saw", "coma, astigmatism")
+        for name, unit, limits, ucd, what in (
+            ("x", "um", (-2e4, 2e4), "pos.cartesian.x;instr.tel", "decentre along x"),
+            ("y", "um", (-2e4, 2e4), "pos.cartesian.y;instr.tel", "decentre along y"),
+            ("tilt_x", "arcsec", (-3600.0, 3600.0), "pos.posAng;instr.tel", "tilt about x"),
+            ("tilt_y", "arcsec", (-3600.0, 3600.0), "pos.posAng;instr.tel", "tilt about y"),
+        )
+    },
     "jitter_rms": Kind(
         "arcsec",
         0.0,
@@ -278,7 +298,7 @@ KINDS: dict[str, Kind] = {
     "exptime": Kind(
         "s",
         _NONE,
-        (0.0, 1e6),
+        (1e-4, 1e6),
         "time.duration;obs.exposure",
         "exposure time, all epochs together",
         "counts, speckles",

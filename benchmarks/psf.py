@@ -8,11 +8,11 @@ scale, image motion and aberrations differ from PSF to PSF, whichever way it is 
 - fresh screens: the mean of 1,000 independent von Karman phase screens in complex128, each drawn anew;
 - window screens: the mean of 1,000 windows of a ready-made large screen in complex64, whose making is not counted;
 - GalSim: VonKarman x OpticalPSF x Gaussian x Pixel, drawn on the same samples;
-- ordinary frame: window screens, the product of FFTs with a scene of 256^2 samples, 64^2 pixels, Poisson and read noise.
+- ordinary frame: the PSF of windows, by FFTs on a scene of 256^2 samples, then 64^2 pixels with Poisson and read noise.
 
-The crop is the 128^2 samples in the middle, all that a stamp of 64^2 pixels convolves with; phase screens cannot save there,
-for they need the whole pupil. Errors are of the PSF's peak, against an FFT of the pupil in float64; the mean of 1,000
-screens has its own, from chance.
+The crop is the 128^2 samples in the middle, all that a stamp of 64^2 pixels convolves with; phase screens cannot save
+there, for they need the whole pupil. Errors are of the PSF's peak, against GalSim with finer parameters than it is
+timed with; the mean of 1,000 screens has its own, from chance.
 """
 
 from __future__ import annotations
@@ -132,13 +132,96 @@ def scenes(n: int) -> np.ndarray:
     return (2e5 * np.exp(-0.5 * (x * x + y * y) / widths**2) / (2 * np.pi * widths**2)).astype(np.float32)
 
 
+def setup_of(row: np.ndarray) -> Any:
+    """The phase screens' Setup for a row of `draw`."""
+    from twin.observatory.screens import Setup
+
+    waves = tuple((row[3:] / WAVELENGTH).tolist())
+    r0_500 = float(row[0]) * (500e-9 / WAVELENGTH) ** 1.2
+    return Setup(
+        DIAMETER, OBSCURATION, WAVELENGTH, r0_500, float(row[1]), SIDE, PUPIL, waves, float(row[2]), PIXEL
+    )  # fmt: skip
+
+
+class Screens:
+    """The ordinary ways, each call with the next row of `draw`."""
+
+    def __init__(self) -> None:
+        from twin.observatory.screens import ready_screen
+
+        self.rng = np.random.default_rng(4)
+        self.rows = draw(100, 5)
+        self.calls = 0
+        self.ready = ready_screen(self.rng, 4096, setup_of(self.rows[0]))
+        self.scenes = scenes(8)
+
+    def next_setup(self) -> Any:
+        self.calls += 1
+        return setup_of(self.rows[self.calls])
+
+    def fresh(self) -> np.ndarray:
+        from twin.observatory.screens import fresh_psf
+
+        return fresh_psf(self.rng, SCREENS, self.next_setup())
+
+    def window(self) -> np.ndarray:
+        from twin.observatory.screens import window_psf
+
+        return window_psf(self.rng, SCREENS, self.next_setup(), self.ready)
+
+    def frame(self) -> np.ndarray:
+        """64^2 pixels: a PSF of windows, its product with a scene, Poisson and read noise."""
+        scene = self.scenes[self.calls % len(self.scenes)]
+        psf = np.fft.ifftshift(self.window()).astype(np.float32)  # the box of the pixel is in it
+        image = np.fft.irfft2(np.fft.rfft2(scene) * np.fft.rfft2(psf), s=scene.shape)[2::4, 2::4] * 16
+        counts = self.rng.poisson(image.clip(0) + 200) + self.rng.normal(0, 5, image.shape)
+        return np.round(counts.clip(0, 65535))
+
+
+def galsim_psf(row: np.ndarray, **accuracy: float) -> np.ndarray:
+    """The same PSF (256, 256) by GalSim; `accuracy` are its GSParams."""
+    import galsim
+
+    params = galsim.GSParams(**accuracy)
+    waves = [0.0] * 4 + (row[3:] / WAVELENGTH).tolist()
+    optics = galsim.OpticalPSF(
+        lam=WAVELENGTH * 1e9, diam=DIAMETER, obscuration=OBSCURATION, aberrations=waves, gsparams=params
+    )
+    air = galsim.VonKarman(lam=WAVELENGTH * 1e9, r0=float(row[0]), L0=float(row[1]), gsparams=params)
+    motion, pixel = galsim.Gaussian(sigma=float(row[2])), galsim.Pixel(PIXEL)
+    whole = galsim.Convolve([air, optics, motion, pixel], gsparams=params)
+    return whole.drawImage(nx=SIDE, ny=SIDE, scale=SAMPLE, method="no_pixel").array
+
+
 def main() -> None:
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     setup_devices(1)
-    t, stamps = ours(SIDE)
-    tc, _ = ours(SIDE // 2)
-    tf = our_frames()
-    print(t, tc, tf)
+    screens = Screens()
+    psf, stamps = ours(SIDE)
+    crop, _ = ours(SIDE // 2)
+    frame = our_frames()
+    say = f"1/({SCREENS} screens of {SIDE}^2, one core)"
+    fresh, window = cpu_seconds(screens.fresh, 1, 3), cpu_seconds(screens.window, 1, 3)
+    ordinary = cpu_seconds(screens.frame, 1, 3)
+    for name, mine in (("psf", psf), ("psf_crop", crop)):
+        figure(f"{name}_vs_fresh_screens", 1 / mine, "1/s", f"mean of fresh complex128 screens, {say}", 1 / fresh)
+        figure(f"{name}_vs_window_screens", 1 / mine, "1/s", f"mean of complex64 windows, {say}", 1 / window)
+    figure("frame_vs_ordinary", 1 / frame, "1/s", f"PSF of windows, FFT product, NumPy noise, {say}", 1 / ordinary)
+    if find_spec("galsim"):
+        rows = iter(draw(1000, 6))
+        galsim = cpu_seconds(lambda: galsim_psf(next(rows)), 1, 9)
+        figure("psf_vs_galsim", 1 / psf, "1/s", "GalSim VonKarman x OpticalPSF x Gaussian x Pixel", 1 / galsim)
+        from twin.observatory.screens import fresh_psf
+
+        found: tuple[list[float], list[float]] = ([], [])
+        for k, row in enumerate(draw(BATCH, 2)[:3]):
+            exact = galsim_psf(row, folding_threshold=1e-3, maximum_fft_size=16384)
+            chance = fresh_psf(screens.rng, SCREENS, setup_of(row))
+            for errors, image in zip(found, (stamps[k], chance), strict=True):
+                errors.append(float(np.abs(image - exact).max() / exact.max()))
+        mine, theirs = (statistics.median(errors) for errors in found)
+        figure("psf_error", mine, "of the peak, from GalSim", f"mean of {SCREENS} screens", theirs, less_is_better=True)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def test_against_a_lattice(obscuration: float, tolerance: float) -> None:
 
 
 def test_no_aberration_is_one() -> None:
-    pupil = Pupil(0.4, (0.5, 0.8), (WAVE, WAVE / 2), 1e-7, 0.3)
+    pupil = Pupil(0.4, (0.5, 0.8), (WAVE, WAVE / 2), 1e-7, 0.3, 0.51)
     re, im = aberration(pupil, GRID, jnp.zeros(8, jnp.float32))
     assert re.shape == (2, 2 * GRID.half, GRID.half)
     assert np.abs(im).max() < 1e-6

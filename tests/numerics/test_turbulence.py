@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import gamma, kv
 
-from twin.numerics.turbulence import long_exposure_otf, saturation, structure_function
+from twin.numerics.turbulence import half_structure, saturation, structure_function
 
 X = np.logspace(-4, 1.7, 400)
 EXACT = 1 - 2 ** (1 / 6) / gamma(5 / 6) * X ** (5 / 6) * kv(5 / 6, X)
@@ -44,8 +44,8 @@ def test_otf_of_a_long_exposure() -> None:
     r = np.linspace(0, 2, 50)
     r53 = jnp.asarray(r ** (5 / 3), jnp.float32)
     for scale, most in ((25.0, 2 * np.pi * 2 / 25), (5.0, 2 * np.pi * 2 / 5)):
-        otf = long_exposure_otf(jnp.asarray(r, jnp.float32), r53, jnp.float32(0.2), jnp.float32(scale), most)
+        otf = jnp.exp(-half_structure(jnp.asarray(r, jnp.float32), r53, jnp.float32(0.2), jnp.float32(scale), most))
         d = structure_function(jnp.asarray(r, jnp.float32), jnp.float32(0.2), jnp.float32(scale))
         assert np.asarray(otf) == pytest.approx(np.exp(-0.5 * np.asarray(d)), abs=1e-6)
-    air = long_exposure_otf(jnp.asarray(r, jnp.float32), r53, jnp.float32(jnp.inf), jnp.float32(25.0), 1.0)
+    air = jnp.exp(-half_structure(jnp.asarray(r, jnp.float32), r53, jnp.float32(jnp.inf), jnp.float32(25.0), 1.0))
     assert np.all(np.asarray(air) == 1)  # no atmosphere

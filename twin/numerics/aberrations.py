@@ -38,7 +38,8 @@ class Pupil:
     radii        per band: shift [pupil radius] that a frequency of 1 cycle/arcsec stands for
     waves        per band: 2 pi / wavelength [rad/m]
     stroke       rms optical path [m] up to which A is to be exact
-    fade         shift [pupil radius] beyond which turbulence hides A in any case, inf in space
+    fade         Fried parameter [pupil radius] of the best seeing, inf in space
+    reach        shift [pupil radius] beyond which nothing of A is left to see
     """
 
     obscuration: float
@@ -46,11 +47,12 @@ class Pupil:
     waves: tuple[float, ...]
     stroke: float
     fade: float
+    reach: float = 2.0
 
     @property
     def seen(self) -> float:
-        """Shift beyond which nothing of A is left to see."""
-        return min(1.7 * self.fade, 2.0)
+        """The reach, within the pupil."""
+        return min(self.reach, 2.0)
 
 
 @dataclass(frozen=True)

@@ -72,12 +72,12 @@ def structure_function(r: Array, r0: Array, outer_scale: Array) -> Array:
     return _AMPLITUDE * (outer_scale / r0) ** (5 / 3) * saturation(x, x ** (5 / 3))
 
 
-def long_exposure_otf(r: Array, r53: Array, r0: Array, outer_scale: Array, max_x: float) -> Array:
-    """exp(-D(r)/2) with r53 = r^(5/3) ready-made (static grids pay for the power once); r0 = inf gives 1.
+def half_structure(r: Array, r53: Array, r0: Array, outer_scale: Array, max_x: float) -> Array:
+    """D(r)/2 with r53 = r^(5/3) ready-made (static grids pay for the power once); r0 = inf gives 0.
 
+    exp(-D/2) is the OTF of a long exposure.
     max_x  an upper bound of 2 pi r / L0, static: below 1 the short series is exact to float32
     """
     scale = 2 * jnp.pi / outer_scale
     terms = 5 if max_x <= 1.0 else _TERMS
-    half = 0.5 * _AMPLITUDE * (outer_scale / r0) ** (5 / 3)
-    return jnp.exp(-half * saturation(scale * r, scale ** (5 / 3) * r53, terms))
+    return 0.5 * _AMPLITUDE * (outer_scale / r0) ** (5 / 3) * saturation(scale * r, scale ** (5 / 3) * r53, terms)

@@ -21,10 +21,12 @@ from jax import Array
 from twin.numerics.aberrations import Pupil, aberration
 from twin.numerics.fourier import Grid, Spectrum, image, phasors, product
 from twin.numerics.pupil import annular_otf
-from twin.numerics.turbulence import long_exposure_otf, structure_function
+from twin.numerics.turbulence import half_structure, structure_function
 from twin.observatory.state import ImagerState
 
 ARCSEC = np.pi / 180 / 3600
+_CAUTION = 1.5  # the design of `rings` is for exposures most of which have worse seeing than the best
+_SIGNS = np.array([1, -1], np.float32)[:, None, None]  # of f_y in the two halves of a half-plane
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class Optics:
     stroke           rms of the aberrations' optical path [m] up to which the PSF is exact to 1e-4 of its peak
     max_r0           largest Fried parameter [m] for which it is
     min_jitter       least standard deviation of image motion, an axis [arcsec], for which it is
+    reach            shift [m] between two points of the pupil beyond which turbulence hides aberrations; None works it
+                     out for `max_r0`, smaller is faster where most exposures are far from that
+    speckle          whether exposures are finite: the State's anisotropy counts
     """
 
     diameter: float
@@ -46,26 +51,36 @@ class Optics:
     stroke: float = 1e-7
     max_r0: float = 0.3
     min_jitter: float = 0.0
+    reach: float | None = None
+    speckle: bool = False
 
     def limit(self, pixel: float = 0.0) -> float:
         """Frequency [cycle/arcsec] beyond which lie less than 2e-5 of the PSF's peak, for detector pixels of a side of
         `pixel` arcsec."""
-        return _limit(self, pixel)
+        return max(
+            r / wavelength * ARCSEC for r, wavelength in zip(_limits(self, pixel), self.wavelengths, strict=True)
+        )
 
     def pupil(self) -> Pupil:
         """What `twin.numerics.aberrations` needs to know."""
         radius, wavelengths = self.diameter / 2, np.array(self.wavelengths)
+        if self.reach is not None:
+            reach = self.reach
+        else:
+            reach = max(_limits(self, 0.0)) if self.atmosphere else self.diameter
         return Pupil(
             self.obscuration,
             tuple((wavelengths / ARCSEC / radius).tolist()),
             tuple((2 * np.pi / wavelengths).tolist()),
             self.stroke,
-            self.max_r0 / radius if self.atmosphere else np.inf,
+            _CAUTION * self.max_r0 / radius if self.atmosphere else np.inf,
+            reach / radius,
         )
 
 
 @lru_cache(maxsize=64)
-def _limit(optics: Optics, pixel: float) -> float:
+def _limits(optics: Optics, pixel: float) -> list[float]:
+    """Shift [m] that belongs to the limit of each band."""
     r = np.arange(1, 1001) / 1000 * optics.diameter
     found = []
     for wavelength in optics.wavelengths:
@@ -79,8 +94,8 @@ def _limit(optics: Optics, pixel: float) -> float:
             left = left * np.exp(-0.5 * np.asarray(phase, float))
         peak = r * left * np.abs(np.sinc(frequency * pixel)).clip(0.01)  # along the axes a pixel lets most pass
         beyond = np.cumsum(peak[::-1])[::-1] / peak.sum()
-        found.append(frequency[max(np.count_nonzero(beyond > 2e-5) - 1, 0)])
-    return float(max(found))
+        found.append(float(r[max(np.count_nonzero(beyond > 2e-5) - 1, 0)]))
+    return found
 
 
 def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
@@ -98,15 +113,19 @@ def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
         outer = jnp.maximum(state.outer_scale, optics.min_outer_scale)[..., None, None]
         r0, weight = state.r0[..., None, None], state.weight[..., None, None]
         epochs = range(state.weight.shape[-1])
-        air = [weight[:, e] * long_exposure_otf(r, r53, r0[:, e], outer[:, e], max_x) for e in epochs]
+        phase = [half_structure(r, r53, r0[:, e], outer[:, e], max_x) for e in epochs]
+        if optics.speckle:
+            turned, quadrant, weight = _turned(state, grid), quadrant[:, None], weight[..., None]
+            phase = [half[:, None] * turned for half in phase]
+        air = [weight[:, e] * jnp.exp(-half) for e, half in enumerate(phase)]
         quadrant = quadrant * sum(air[1:], air[0])
     blur = state.resampling * grid.pixel_scale
     sxx, syy, sxy = state.jitter[:, 0] + blur**2, state.jitter[:, 1] + blur**2, state.jitter[:, 2]
-    sign = np.array([1, -1], np.float32)[:, None, None]
+    sign = _SIGNS
     # limited: inf times 0 is no PSF where a strong jitter has killed the frequency anyway
     slope = -4 * np.pi**2 * sxy[:, None, None, None] * (sign * fx[:, None] * fx[None, :])
     cross = jnp.exp(jnp.clip(slope, -80, 80))
-    whole = (quadrant[:, None] * cross).reshape(-1, 2 * h, h)
+    whole = ((quadrant if quadrant.ndim == 4 else quadrant[:, None]) * cross).reshape(-1, 2 * h, h)
     cx, sx, cy, sy = phasors(grid, state.offset[:, 0], state.offset[:, 1])
     gx = jnp.exp(-2 * np.pi**2 * sxx[:, None] * fx**2)
     gy = jnp.exp(-2 * np.pi**2 * syy[:, None] * fy**2)
@@ -116,6 +135,15 @@ def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
     if state.aberration.shape[-1]:
         shift = product(aberration(optics.pupil(), grid, state.aberration), shift)
     return whole * shift[0], whole * shift[1]
+
+
+def _turned(state: ImagerState, grid: Grid) -> Array:
+    """What a finite exposure makes of the structure function: a factor (B, 2, half, half), f_y > 0 and below."""
+    fx, fy = grid.fx[None, :].astype(float), grid.fx[:, None].astype(float)
+    square = np.maximum(fx**2 + fy**2, 1e-30)
+    cos, sin = ((fx**2 - fy**2) / square).astype(np.float32), (2 * fx * fy / square).astype(np.float32)
+    a = state.anisotropy[:, :, None, None, None]
+    return 1 + a[:, 0] * cos + a[:, 1] * (_SIGNS * sin)
 
 
 def psf_image(

@@ -59,7 +59,7 @@ class Program:
         self.optics = replace(optics, wavelengths=tuple(optics.wavelengths[i] for i in self._index))
         if self.table is not None:
             given = self.instrument.optics_of(self.table)
-            self.optics = replace(self.optics, stroke=given.stroke, max_r0=given.max_r0)
+            self.optics = replace(self.optics, stroke=given.stroke, max_r0=given.max_r0, reach=given.reach)
 
     def _check_prior(self) -> tuple[fields.Prior, tuple[str, ...]]:
         laws = {name: law.distribution() for name, law in self.config.prior.items()}
@@ -118,8 +118,8 @@ class Program:
         if obs is not None:
             numpyro.factor("frame", detector.log_prob(obs, rendered.expected, state, self.stacked))
             return None
-        expose = detector.expose_stack if self.stacked else detector.expose_single
-        frame = expose(numpyro.prng_key(), rendered.expected, state)
+        effects = self.instrument.config.detector
+        frame = detector.expose(numpyro.prng_key(), rendered.expected, state, effects, self.stacked)
         label = optical.labels(cls, rendered) | {"class": jnp.uint8(self.classes.index(cls))}
         return Sample(frame, label, self._flatten(truth))
 

@@ -150,10 +150,31 @@ def inspect(
     typer.echo(f"wrote {out}")
 
 
+@app.command(epilog="Example: twin telemetry headers/ --map decam -o clean.ecsv")
+def telemetry(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Table (ECSV, CSV, FITS, Parquet), AOT file, or folder of FITS headers."),
+    ],
+    instrument: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Instrument whose priors stand in for what is missing.")
+    ] = None,
+    keyword_map: Annotated[
+        str | None, typer.Option("--map", metavar="NAME", help="Keyword map, or a YAML file; default: what fits best.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="ECSV of canonical channels to write.")] = None,
+    sort: Annotated[bool, typer.Option("--sort", help="Put rows in the order of time before writing.")] = False,
+) -> None:
+    """Show what a telemetry source says, what is missing, what stands in for it, and what is wrong."""
+    from twin.observatory.telemetry_report import run
+
+    run(source, instrument, keyword_map, out, sort)
+
+
 @app.command(epilog="Example: twin psf ps1 --telemetry nights.ecsv -o psf/")
 def psf(
     instrument: Annotated[str, typer.Argument(metavar="INSTRUMENT", help="Shipped instrument, or a YAML file.")],
-    telemetry: Annotated[Path, typer.Option(help="Telemetry table (ECSV, CSV with units, FITS table, Parquet).")],
+    telemetry: Annotated[Path, typer.Option(help="Telemetry table, or folder of FITS headers.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the FITS file and the picture.")],
 ) -> None:
     """Write the PSF of every exposure of a telemetry table, with FWHM, ellipticity, EE50 and EE80."""

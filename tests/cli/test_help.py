@@ -11,7 +11,9 @@ import typer
 from twin import __version__
 from twin.cli import app, main
 
-COMMANDS = ("recipes", "simulate", "verify", "inspect", "psf", "ingest", "train", "predict", "evaluate", "demo")
+COMMANDS = (
+    "recipes", "simulate", "verify", "inspect", "telemetry", "psf", "ingest", "train", "predict", "evaluate", "demo",
+)  # fmt: skip
 SLOW_LIBRARIES = ("jax", "flax", "zarr", "galsim", "lenstronomy", "astropy", "numpy", "matplotlib", "pyarrow")
 
 

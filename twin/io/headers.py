@@ -111,17 +111,25 @@ def _cards(path: Path, stream: BinaryIO, start: bytes, what: str) -> Iterator[st
     raise UserError(f"has no END in the first {MAX_CARDS} cards of {what}", file=path)
 
 
+def is_dump(data: bytes) -> bool:
+    """Whether bytes are the beginning of a text dump of a header: cards, one a line."""
+    lines = [line for line in data[:6000].decode("utf-8", "replace").splitlines()[:-1] if line.strip()]
+    cards = sum(bool(_TEXT_CARD.match(line)) for line in lines)
+    return (
+        b"\0" not in data and len(lines) >= 3 and any("= " in line[:40] for line in lines) and cards >= 0.8 * len(lines)
+    )
+
+
 def _dump(path: Path, data: bytes) -> Header:
     """Cards of a text dump: one a line, or 80 characters each without line ends."""
+    if not is_dump(data) and (b"\n" in data or not data.startswith(b"SIMPLE")):
+        raise UserError("is neither a FITS file nor a text dump of a header", file=path)
     text = data.decode("utf-8", "replace")
-    if "\0" in text[:4096]:
-        raise UserError("is neither a FITS file nor a text dump of a header", file=path)
-    lines = text.splitlines() if "\n" in text else [text[k : k + 80] for k in range(0, len(text), 80)]
-    lines = [line for line in lines if line.strip()]
-    cards = sum(bool(_TEXT_CARD.match(line)) for line in lines)
-    if not any("=" in line[:40] for line in lines) or cards < 0.8 * len(lines):
-        raise UserError("is neither a FITS file nor a text dump of a header", file=path)
-    return parse_cards(iter(lines))
+    return parse_cards(iter(text.splitlines() if "\n" in text else _chunks(text)))
+
+
+def _chunks(text: str) -> list[str]:
+    return [text[k : k + 80] for k in range(0, len(text), 80)]
 
 
 def parse_cards(cards: Iterator[str]) -> Header:

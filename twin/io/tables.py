@@ -78,8 +78,15 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     return data
 
 
-def number_column(table: Table, name: str, unit: str, file: str | Path) -> np.ndarray:
-    """Column `name` as finite float64 in `unit` (astropy's spelling, "" for pure numbers).
+def missing_rows(column: Any) -> np.ndarray:
+    """(n,) bool: masked values and empty cells, which say that there is no value."""
+    values, masked = _data_and_mask(column)
+    empty = np.array([not str(value).strip() for value in values]) if values.dtype.kind in "OSU" else False
+    return masked | empty if values.ndim == 1 else np.zeros(len(values), bool)
+
+
+def number_column(table: Table, name: str, unit: str, file: str | Path, absent: np.ndarray | None = None) -> np.ndarray:
+    """Column `name` as finite float64 in `unit` (astropy's spelling, "" for pure numbers); NaN in the rows `absent`.
 
     Raises UserError that names the row (counted from 1, or the line of a text file) of a missing or non-numeric value,
     and for a unit that is missing or of another kind.
@@ -88,10 +95,14 @@ def number_column(table: Table, name: str, unit: str, file: str | Path) -> np.nd
 
     column = table[name]
     values, masked = _data_and_mask(column)
+    absent = np.zeros(len(table), bool) if absent is None else absent
     if np.ndim(values) != 1:
         raise UserError(f"needs one number a row, has {values.shape[1:]}", file=file, key=name)
     if values.dtype.kind in "OSU":
+        values = np.where(absent, "nan", values) if absent.any() else values
         for row, value in enumerate(values):
+            if absent[row]:
+                continue
             if masked[row] or not str(value).strip():
                 raise row_error(table, file, name, row, "has no value")
             if not is_number(value):
@@ -102,9 +113,10 @@ def number_column(table: Table, name: str, unit: str, file: str | Path) -> np.nd
         numbers = values.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
         raise UserError("holds no numbers", file=file, key=name) from None
-    for row in np.flatnonzero(masked | ~np.isfinite(numbers))[:1]:
+    for row in np.flatnonzero((masked | ~np.isfinite(numbers)) & ~absent)[:1]:
         empty = masked[row] or np.isnan(numbers[row])
         raise row_error(table, file, name, int(row), "has no value" if empty else "is infinite")
+    numbers[absent] = np.nan
     given, wanted = getattr(column, "unit", None), unit_of(unit)
     if given is None:
         if wanted != u.dimensionless_unscaled:

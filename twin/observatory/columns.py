@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 _WORDS = {"", "nan", "none", "null", "n/a", "na", "--", "-", "undef", "undefined", "unknown", "inf", "-inf", "[]"}
+_SEXAGESIMAL = re.compile(r"([-+]?)(\d{1,3}):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))?")  # 352:18:42.84 is 352.312
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan", re.IGNORECASE)
 
 
@@ -51,7 +52,12 @@ def numbers(
         try:
             found[k] = float(text)
         except ValueError:
-            bad.append(k)
+            turned = _SEXAGESIMAL.fullmatch(text)
+            if turned is None:
+                bad.append(k)
+            else:
+                size = sum(float(part or 0) / 60**j for j, part in enumerate(turned.groups()[1:]))
+                found[k] = -size if turned[1] == "-" else size
     return _coded(found, mask, missing, np.array(bad, int))
 
 

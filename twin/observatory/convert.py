@@ -96,7 +96,7 @@ def kind_of(name: str) -> tuple[str, str]:
 def read_channels(table: Table, each: KeywordMap, path: str | Path, bands: Sequence[str] = ()) -> Telemetry:
     """The canonical channels that a table gives through a keyword map.
 
-    Columns with canonical names are read too, where the map does not speak of them; with a band of `bands` or of one
+    Of a table with units, columns with canonical names are read too, where the map does not speak of them; with a band of `bands` or of one
     letter behind the name, "seeing_g", they are that band's.
     Raises UserError, naming file and column, for a unit of another kind and for times that are not UTC.
     """
@@ -106,7 +106,7 @@ def read_channels(table: Table, each: KeywordMap, path: str | Path, bands: Seque
     claimed = {normal(word) for sources in each.channels.values() for s in sources for g in s.groups for word in g}
     for name in _names(columns, bands):
         sources = list(each.channels.get(name, ()))
-        if normal(name) not in claimed:
+        if normal(name) not in claimed and not table.meta.get("bare"):
             sources.append(Source(keyword=name, unit=KINDS[kind_of(name)[0]].unit))
         reading = _reading(table, each, name, [s for s in sources if columns.usable(s)], columns, path, found)
         if reading is not None:

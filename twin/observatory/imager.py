@@ -92,15 +92,15 @@ class Imager:
         return nights.draw(self.telemetry_channels, plan.exposures, plan.cadence, seed, n, start)
 
     def read_exposures(self, path: str | Path, seed: int = 0) -> np.ndarray:
-        """Telemetry (n, C) float32 of a table with one exposure a row.
+        """Telemetry (n, C) float32 of a table or header folder with one exposure a row (`reading.read_telemetry`).
 
-        Channels that the table lacks are drawn from their priors, independently for each row, and a warning is logged.
-        Raises UserError with file, row and column for every value that cannot be meant.
+        What the source lacks, whole channels or single values, is drawn from the priors, independently for each row,
+        and a warning is logged. Raises UserError with file, row and column for every value that cannot be meant.
         """
         values, missing = read_telemetry(path, self.telemetry_channels, self.config)
-        if missing:
+        if missing.any():
             drawn = nights.draw(self.telemetry_channels, 1, 1.0, seed, len(values))
-            values[:, missing] = drawn[:, missing]
+            values = np.where(missing, drawn, values)
         return values
 
     def _channel(self, telemetry: Array, kind: str) -> Array:

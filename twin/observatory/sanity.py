@@ -1,0 +1,282 @@
+"""Gaps, local times, dead sensors, sentinels, spikes, unit mistakes: found, named, and never averaged in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from twin.observatory.convert import Reading, Telemetry
+from twin.observatory.findings import Finding, Place, finding, where
+from twin.observatory.keywords import Site
+from twin.observatory.kinds import KINDS
+from twin.observatory.times import clock_difference, sun_altitude
+from twin.observatory.unit_mistakes import unit_mistake
+
+SENTINELS = (0.0, -1.0, 99.0, -99.0, 999.0, -999.0, 9999.0, -9999.0, 99999.0, -99999.0, 32767.0, -32768.0)
+# Channels that no two readings of a working sensor leave unchanged for hours; with the smallest jump that is a spike.
+VARYING: dict[str, float] = {
+    "outside_temperature": 3.0, "dome_temperature": 3.0, "mirror_temperature": 3.0, "mirror_air_temperature": 3.0,
+    "truss_temperature": 3.0, "humidity": 0.3, "pressure": 4.0, "detector_temperature": 10.0,
+}  # fmt: skip
+STUCK_TOO = ("seeing", "wind_speed", "wind_direction", "guider_rms", "tau0", "measured_fwhm", "azimuth", "airmass")
+_LONG = 0.25  # days of one value in which a sensor is stuck
+_MANY = 50  # rows of it
+
+
+def check(found: Telemetry) -> None:
+    """Looks for everything that can be wrong, appends it to `findings`, and makes what cannot be meant missing.
+
+    The order matters: units first (a whole channel in another unit is no heap of bad values), then sentinels and values
+    that no site has, then sensors that stand still, then spikes.
+    """
+    found.findings += check_times(found)
+    for reading in found.readings.values():
+        problems = check_channel(reading, found.days, found.place, found.map.site)
+        for problem in problems:
+            if problem.effect == "channel":
+                reading.values = np.full(len(reading.values), np.nan)
+        found.findings += problems
+
+
+def check_channel(reading: Reading, days: np.ndarray | None, place: Place, site: Site | None = None) -> list[Finding]:
+    """Findings about one channel; the values that cannot be meant become NaN in it."""
+    kind, problems = reading.kind, []
+
+    def say(what: str, text: str, rows: np.ndarray, effect: str = "") -> None:
+        problems.append(finding(what, reading.source, reading.channel, text, rows, effect))
+
+    mistake = unit_mistake(kind, reading.raw, reading.values, reading.unit)
+    if mistake is not None:
+        unit = KINDS[kind].unit
+        guess = (
+            f"; is it in {' or '.join(map(_named, mistake.likely))}, not {_named(reading.unit)}?"
+            if mistake.likely
+            else ""
+        )
+        first = f", first {place(int(mistake.rows[0]))}" if mistake.certain else ""
+        kept = "" if mistake.certain else " (kept as it is)"
+        say("unit", f"as {_named(unit)}, {mistake.text}{first}{guess}{kept}", mistake.rows,
+            "channel" if mistake.certain else "")  # fmt: skip
+        if mistake.certain:
+            return problems
+    for rows, text in (*_sentinels(reading, place), *_out_of_limits(reading, place)):
+        say("sentinel" if "sentinel" in text else "range", text, rows, "missing")
+        reading.values[rows] = np.nan
+    pressure = _pressure(reading, site)
+    if pressure:
+        say("pressure", pressure, np.flatnonzero(np.isfinite(reading.values)))
+    stuck, whole = _stuck(reading, days)
+    if len(stuck):
+        value = f"{reading.values[stuck[0]]:g} {KINDS[kind].unit}".rstrip()
+        span = "in all rows" if whole else f"for {len(stuck)} rows from {place(int(stuck[0]))}"
+        say("stuck", f"stays {value} {span}: the sensor is stuck", stuck, "channel" if whole else "missing")
+        reading.values[stuck] = np.nan
+    spikes = _spikes(reading, days)
+    if len(spikes):
+        value = f"{reading.values[spikes[0]]:g} {KINDS[kind].unit}".rstrip()
+        say("spike", f"jumps to {value} and back: {where(spikes, place)}", spikes, "missing")
+        reading.values[spikes] = np.nan
+    return problems
+
+
+def _named(unit: str) -> str:
+    return unit or "a share of one"
+
+
+def _sentinels(reading: Reading, place: Place) -> list[tuple[np.ndarray, str]]:
+    """Codes for "no value" that the channel's limits let through: far from all other values."""
+    found = []
+    raw = np.where(np.isfinite(reading.values), reading.raw, np.nan)
+    for code in SENTINELS:
+        rows = np.flatnonzero(raw == code)
+        others = raw[np.isfinite(raw) & (raw != code)]
+        if (
+            not len(rows)
+            or len(others) < 5
+            or len(rows) > 0.9 * len(raw)
+            or (code == 0 and reading.kind not in VARYING)
+        ):
+            continue
+        low, high = np.quantile(others, [0.01, 0.99])
+        margin = max(high - low, 0.05 * abs(high), 1e-9)
+        if code < others.min() - 0.5 * margin or code > others.max() + 0.5 * margin:
+            text = f'{where(rows, place)}: {code:g}, a sentinel for "no value" (all others {low:.4g} to {high:.4g})'
+            found.append((rows, text))
+    return found
+
+
+def _out_of_limits(reading: Reading, place: Place) -> list[tuple[np.ndarray, str]]:
+    kind = KINDS[reading.kind]
+    low, high = kind.limits
+    rows = np.flatnonzero((reading.values < low) | (reading.values > high))
+    if not len(rows):
+        return []
+    span, value = f"{low:g} to {high:g} {kind.unit}".rstrip(), f"{reading.values[rows[0]]:g} {kind.unit}".rstrip()
+    return [(rows, f"{where(rows, place)}: is {value}, outside {span}")]
+
+
+def _pressure(reading: Reading, site: Site | None) -> str | None:
+    """Pressure against the height of the site: Torr in a column of hPa is three quarters of it, and the other way."""
+    if reading.kind != "pressure" or site is None or not np.isfinite(reading.values).any():
+        return None
+    expected = 1013.25 * np.exp(-site.height / 8434.0)
+    ratio = float(np.nanmedian(reading.values)) / expected
+    guess = {"Torr": 0.75006, "hPa, not Torr": 1.33322}
+    for name, wanted in guess.items():
+        if abs(ratio / wanted - 1) < 0.07:
+            middle = np.nanmedian(reading.values)
+            return (
+                f"the median is {middle:.4g} hPa, {expected:.4g} expected at {site.height:g} m; is it in {name}? (kept)"
+            )
+    return None
+
+
+def _stuck(reading: Reading, days: np.ndarray | None) -> tuple[np.ndarray, bool]:
+    """(rows of a value that stands still for too long, whether that is the whole channel)."""
+    none = np.zeros(0, int)
+    if reading.kind not in VARYING and reading.kind not in STUCK_TOO:
+        return none, False
+    rows = np.flatnonzero(np.isfinite(reading.values))
+    if len(rows) < 20:
+        return none, False
+    values = reading.values[rows]
+    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
+    lengths = np.diff(np.r_[starts, len(values)])
+    if len(starts) == 1:
+        if days is not None and np.isfinite(days[rows]).any() and np.ptp(days[rows][np.isfinite(days[rows])]) < _LONG:
+            return none, False
+        return rows, True
+    longest = int(np.argmax(lengths))
+    run = rows[starts[longest] : starts[longest] + lengths[longest]]
+    rest = np.delete(lengths, longest)
+    lasting = days is None or bool(
+        np.ptp(days[run][np.isfinite(days[run])]) >= _LONG if np.isfinite(days[run]).any() else 1
+    )
+    alone = (
+        lengths[longest] >= _MANY
+        and lengths[longest] > 10 * np.quantile(rest, 0.95)
+        and lengths[longest] > 4 * rest.max()
+    )
+    return (run, False) if lasting and alone else (none, False)
+
+
+def _spikes(reading: Reading, days: np.ndarray | None) -> np.ndarray:
+    """Single values far from both neighbours, which agree; neighbours within two hours, where times are known."""
+    rows = np.flatnonzero(np.isfinite(reading.values))
+    if reading.kind not in VARYING or len(rows) < 10:
+        return np.zeros(0, int)
+    if days is not None:
+        rows = rows[np.isfinite(days[rows])]
+        rows = rows[np.argsort(days[rows], kind="stable")]
+        if len(rows) < 10:
+            return np.zeros(0, int)
+    values = reading.values[rows]
+    before, after = np.diff(values)[:-1], -np.diff(values)[1:]
+    noise = 1.4826 * np.median(np.abs(np.diff(values)))
+    limit = max(VARYING[reading.kind], 12 * noise)
+    sharp = (np.sign(before) == np.sign(after)) & (np.minimum(np.abs(before), np.abs(after)) > limit)
+    sharp &= np.abs(before - after) < 0.3 * np.minimum(np.abs(before), np.abs(after))
+    if days is not None:
+        sharp &= (days[rows[2:]] - days[rows[:-2]]) < 2 / 24
+    return np.sort(rows[1:-1][sharp])
+
+
+def check_times(found: Telemetry) -> list[Finding]:
+    """Order, duplicates, gaps, local time, and clocks that disagree."""
+    days, place, column = found.days, found.place, found.time_source
+    if days is None:
+        return []
+    problems: list[Finding] = []
+    unknown = np.flatnonzero(np.isnan(days))
+    if len(unknown):
+        problems.append(finding("text", column, "", f"{where(unknown, place)}: has no time", unknown))
+    rows = np.flatnonzero(np.isfinite(days))
+    steps = np.diff(days[rows])
+    back = rows[1:][steps < 0]
+    if len(back):
+        text = f"{where(back, place)}: is earlier than the row before"
+        problems.append(finding("order", column, "", text, back))
+    problems += _duplicates(found)
+    problems += _gaps(np.sort(days[rows]), column)
+    problems += _local(found, rows)
+    clock = clock_difference(found.table, days, found.map.check)
+    if clock is not None:
+        name, hours = clock
+        off = np.flatnonzero(np.abs(np.nan_to_num(hours)) > 0.25)
+        if len(off):
+            text = f"{where(off, place)}: is {hours[off[0]]:+.1f} h from {name}, the time of day in UTC: local time?"
+            problems.append(finding("clock", column, "", text, off))
+    return problems
+
+
+def duplicates(found: Telemetry) -> tuple[np.ndarray, np.ndarray]:
+    """(rows that repeat an earlier row in time, filter and every channel, rows that share time and filter only)."""
+    none = np.zeros(0, int)
+    if found.days is None:
+        return none, none
+    rows = np.flatnonzero(np.isfinite(found.days))
+    band = np.zeros(len(found), int) if found.band is None else np.unique(found.band, return_inverse=True)[1]
+    order = rows[np.lexsort((rows, band[rows], found.days[rows]))]
+    same = (np.diff(found.days[order]) == 0) & (np.diff(band[order]) == 0)
+    later, earlier = order[1:][same], order[:-1][same]
+    equal = np.ones(len(later), bool)
+    for reading in found.readings.values():
+        a, b = reading.values[later], reading.values[earlier]
+        equal &= (a == b) | (np.isnan(a) & np.isnan(b))
+    return np.sort(later[equal]), np.sort(later[~equal])
+
+
+def _duplicates(found: Telemetry) -> list[Finding]:
+    repeated, different = duplicates(found)
+    problems = []
+    if len(repeated):
+        text = f"{where(repeated, found.place)}: repeats another row"
+        problems.append(finding("duplicate", found.time_source, "", text, repeated))
+    if len(different):
+        text = f"{where(different, found.place)}: has the time of another row, with other values"
+        problems.append(finding("duplicate", found.time_source, "", text, different))
+    return problems
+
+
+def _gaps(days: np.ndarray, column: str) -> list[Finding]:
+    """Of a series with a steady beat, or of nights: pauses much longer than usual."""
+    steps = np.diff(days)
+    steps = steps[steps > 0]
+    if len(steps) < 10:
+        return []
+    usual = float(np.median(steps))
+    short = np.quantile(steps, 0.9) <= 3 * usual  # a steady beat
+    limit = max(10 * usual, 0.5 / 24) if short else 1.5  # nights: more than one without an exposure
+    gaps = steps[steps > limit]
+    if not len(gaps):
+        return []
+    where_longest = int(np.argmax(np.diff(days)))
+    start = np.datetime64("1858-11-17", "m") + np.timedelta64(int(days[where_longest] * 1440), "m")
+    beat = f"every {_span(usual)} as a rule" if short else "no beat"
+    text = f"{len(gaps)} gaps of more than {_span(limit)} ({beat}), the longest {_span(gaps.max())} after {start}"
+    return [finding("gap", column, "", text, np.zeros(0, int))]
+
+
+def _span(days: float) -> str:
+    for size, name in ((1.0, "d"), (1 / 24, "h"), (1 / 1440, "min")):
+        if days >= size:
+            return f"{days / size:.3g} {name}"
+    return f"{days * 86400:.3g} s"
+
+
+def _local(found: Telemetry, rows: np.ndarray) -> list[Finding]:
+    """Exposures in daylight that another zone would put into the night."""
+    site, days = found.map.site, found.days
+    if site is None or days is None or len(rows) < 5:
+        return []
+    some = days[rows][:: max(1, len(rows) // 20000)]
+    lit = {hours: float((sun_altitude(some - hours / 24, site) > -5).mean()) for hours in range(-14, 15)}
+    if lit[0] < 0.2 or min(lit.values()) > 0.25 * lit[0]:
+        return []
+    best = [hours for hours, share in lit.items() if share <= min(lit.values()) + 0.02]
+    offset = min(best, key=lambda hours: abs(hours - ((site.longitude + 180) % 360 - 180) / 15))
+    day = rows[sun_altitude(days[rows], site) > -5]
+    text = (
+        f"the sun is up in {100 * lit[0]:.0f} % of the rows ({where(day, found.place)}); if they are local time, "
+        f"UTC{offset:+d} h, in {100 * lit[offset]:.0f} %: give UTC, or utc_offset in a keyword map"
+    )
+    return [finding("local time", found.time_source, "", text, day)]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from twin.observatory import effects
 from twin.observatory.detector.config import DetectorConfig
 from twin.schema import Node, UserError, load_yaml, quantity, suggest, validate
 
@@ -21,12 +22,16 @@ class _Strict(BaseModel):
 
 
 class Band(_Strict):
-    """A filter: pivot wavelength, AB magnitude that gives 1 e-/s at airmass 1, extinction, length of one exposure."""
+    """A filter: pivot wavelength, AB magnitude that gives 1 e-/s at airmass 1, extinction, length of one exposure.
+
+    width  from edge to edge, for the refraction within the band
+    """
 
     wavelength: Annotated[float, quantity("nm", gt=10, lt=30000)]
     zero_point: Annotated[float, quantity("mag")]
     extinction: Annotated[float, quantity("mag", ge=0)] = 0.0  # per airmass
     exposure: Annotated[float, quantity("s", gt=0)]
+    width: Annotated[float, quantity("nm", ge=0, lt=5000)] = 0.0
 
 
 class Frame(_Strict):
@@ -80,7 +85,7 @@ class Nights(_Strict):
 
 
 class InstrumentConfig(_Strict):
-    """An imager."""
+    """An imager. Physics whose key is absent is off (twin.observatory.effects)."""
 
     name: str = Field(min_length=1)
     kind: Literal["imager"]
@@ -95,6 +100,13 @@ class InstrumentConfig(_Strict):
     nights: Nights = Nights()
     time_keywords: tuple[str, ...] = ("time",)
     channels: dict[str, ChannelConfig]
+    air: effects.Air = effects.Air()
+    speckle: effects.Speckle | None = None
+    sky: effects.Sky | None = None
+    shake: effects.Shake = effects.Shake()
+    collimation: effects.Collimation = effects.Collimation()
+    dark_current: effects.DarkCurrent | None = None
+    orbit: effects.Orbit | None = None
 
 
 def _shipped() -> dict[str, Path]:

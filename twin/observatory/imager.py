@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from twin.observatory import nights
+from twin.observatory import air, nights
 from twin.observatory.config import InstrumentConfig, find_instrument, list_instruments, read_config
+from twin.observatory.physics import Physics
 from twin.observatory.psf import ARCSEC, Optics
 from twin.observatory.reading import read_telemetry
 from twin.observatory.state import ImagerState
@@ -19,10 +21,11 @@ from twin.schema import Node, UserError
 
 __all__ = ["Imager", "list_instruments", "load_instrument"]
 
-REFERENCE = 500e-9  # wavelength at which seeing is quoted [m]
+REFERENCE = air.REFERENCE  # wavelength at which seeing is quoted [m]
 SIXTEEN_BITS = 65535.0  # most that a raw frame holds, a sum of exposures too [count]
 _USUAL = 0.83  # of the best seeing's r0: few exposures come near it; 200 of the prior stay within 1e-4 all the same
 _RARE = 2.0  # standard deviations to which the PSF is to be exact, in every channel at once
+_TRIALS = 512  # exposures that are drawn to see how bad an alignment gets
 
 
 class Imager:
@@ -39,6 +42,7 @@ class Imager:
         self.config: InstrumentConfig = read_config(node)
         self.telemetry_channels: tuple[Channel, ...] = build_channels(self.config, node)
         self._index = {channel.name: i for i, channel in enumerate(self.telemetry_channels)}
+        self.physics = Physics(self.config, {channel.kind for channel in self.telemetry_channels}, node)
 
     @property
     def name(self) -> str:
@@ -61,6 +65,8 @@ class Imager:
     def optics(self) -> Optics:
         """What `twin.observatory.psf` needs to know of the telescope, for exposures such as the channels' laws give."""
         extremes = [[channel.at(z) for channel in self.telemetry_channels] for z in (-_RARE, _RARE)]
+        if self.physics.zernikes:  # which channels go together in the worst case is not for us to say
+            return self.optics_of(np.concatenate([extremes, self.draw_exposures(0, _TRIALS)]))
         return self.optics_of(np.array(extremes))
 
     def optics_of(self, exposures: np.ndarray) -> Optics:
@@ -70,9 +76,14 @@ class Imager:
         """
         wavelengths = tuple(band.wavelength * 1e-9 for band in self.config.bands.values())
         stroke = 1.1 * np.linalg.norm(exposures[:, self._zernikes], axis=1).max() * 1e-9
-        air = [i for i, channel in enumerate(self.telemetry_channels) if channel.kind == "seeing"]
-        best = exposures[:, air].min() if self.config.atmosphere else np.nan
-        sharpest = 0.976 * REFERENCE / ARCSEC / best * (max(wavelengths) / REFERENCE) ** 1.2
+        if self.physics.zernikes:
+            with jax.ensure_compile_time_eval():
+                opd = jax.vmap(self._aberration)(jnp.asarray(exposures, jnp.float32))
+            stroke = 1.1 * np.linalg.norm(np.asarray(opd, float), axis=1).max()
+        seeing = [i for i, channel in enumerate(self.telemetry_channels) if channel.kind == "seeing"]
+        best = exposures[:, seeing].min() if self.config.atmosphere else np.nan
+        colour = max((w / REFERENCE) ** (1 - self.config.air.wavelength_exponent) for w in wavelengths)
+        sharpest = 0.976 * REFERENCE / ARCSEC / best * colour
         return Optics(
             self.config.diameter,
             self.config.obscuration,
@@ -117,10 +128,10 @@ class Imager:
     def state(self, telemetry: Array) -> ImagerState:
         """State of one exposure from its telemetry row (C,): pure JAX, vmap over rows.
 
-        Atmosphere: r0 = 0.976 x 500 nm / seeing (lambda / 500 nm)^1.2 X^-0.6 (Sarazin & Roddier 1990, A&A 227, 294):
-        `seeing` is that of unbounded (Kolmogorov) turbulence, as a DIMM reports it; the image is sharper by the outer
-        scale, which the PSF brings in. Epochs of a stack are Gauss-Hermite nodes x of its spread in seeing,
-        seeing exp(scatter x), with the nodes' weights.
+        Atmosphere: r0 = 0.976 x 500 nm / seeing (lambda / 500 nm)^1.2 X^-0.6 (Sarazin & Roddier 1990, A&A 227, 294),
+        unless `air` has other exponents: `seeing` is that of unbounded (Kolmogorov) turbulence, as a DIMM reports it;
+        the image is sharper by the outer scale, which the PSF brings in. Epochs of a stack are Gauss-Hermite nodes x
+        of its spread in seeing, seeing exp(scatter x), with the nodes' weights.
 
         Light: with Z the band's zero point for 1 e-/s at airmass 1, k its extinction, T the transparency and t the
         exposure time, a source of magnitude m gives T 10^(-0.4 (m - Z + k (X - 1))) e-/s. A raw frame has the
@@ -145,21 +156,31 @@ class Imager:
             gain, bias = throughput * frame.coverage * 10 ** (0.4 * (electron_mag - frame.zero_point)), 0.0
             most = jnp.inf
             zero_point = frame.zero_point + 2.5 * jnp.log10(exptime)
-        sky_rate = 10 ** (0.4 * (electron_mag - channel("sky_brightness"))) * config.pixel_scale**2  # [e-/s]
+        brightness = self.physics.sky_brightness(channel)
+        sky_rate = 10 ** (0.4 * (electron_mag - brightness)) * config.pixel_scale**2  # [e-/s]
         sky = sky_rate * exptime * frame.coverage / gain
         reads = jnp.maximum(exptime / self._band("exposure"), 1.0) * frame.coverage
         dark = detector.dark * exptime * frame.coverage
+        if config.dark_current:
+            dark = dark * self.physics.dark_ratio(channel)
         read_noise = detector.read_noise * jnp.sqrt(reads)
         noise = jnp.sqrt(sky * gain + dark + read_noise**2) / gain
         left = jnp.stack([channel(kind) for kind in ("background", "background_x", "background_y")], -1)
         r0, weight = self._atmosphere(channel("seeing"), channel("seeing_scatter"), airmass)
+        r0 = self.physics.near_seeing(r0, channel)
+        jitter = self._jitter(channel("jitter_rms"), channel("jitter_ellipticity"), channel("jitter_angle"))
+        if (motion := self.physics.motion(channel)) is not None:
+            jitter = jitter + motion
+        offset = jnp.stack([channel("offset_x"), channel("offset_y")], -1)
+        if (shift := self.physics.shift(channel)) is not None:
+            offset = offset + shift
         return ImagerState(
             r0=r0,
             outer_scale=jnp.broadcast_to(channel("outer_scale")[:, None] if config.atmosphere else jnp.inf, r0.shape),
             weight=weight,
-            jitter=self._jitter(channel("jitter_rms"), channel("jitter_ellipticity"), channel("jitter_angle")),
-            aberration=jnp.stack([telemetry[i] * 1e-9 for i in self._zernikes]) if self._zernikes else jnp.zeros(0),
-            offset=jnp.stack([channel("offset_x"), channel("offset_y")], -1),
+            jitter=jitter,
+            aberration=self._aberration(telemetry),
+            offset=offset,
             zero_point=zero_point,
             gain=gain,
             sky=sky,
@@ -174,6 +195,13 @@ class Imager:
             anisotropy=jnp.zeros((bands, 2), jnp.float32),
         )
 
+    def _aberration(self, telemetry: Array) -> Array:
+        """(J,) optical path [m] of z4 .. of the full pupil."""
+        measured = jnp.stack([telemetry[i] * 1e-9 for i in self._zernikes]) if self._zernikes else jnp.zeros(0)
+        if not self.physics.zernikes:
+            return measured
+        return self.physics.aberration(measured, lambda kind: self._channel(telemetry, kind))
+
     @cached_property
     def _zernikes(self) -> list[int]:
         count = sum(channel.kind[1:].isdecimal() for channel in self.telemetry_channels)
@@ -185,8 +213,9 @@ class Imager:
         weight = jnp.broadcast_to(jnp.asarray(weights / weights.sum(), jnp.float32), (len(self.bands), len(nodes)))
         if not self.config.atmosphere:
             return jnp.full(weight.shape, jnp.inf, jnp.float32), weight
-        colour = jnp.asarray([(w / REFERENCE) ** 1.2 for w in self.optics.wavelengths], jnp.float32)
-        r0 = 0.976 * REFERENCE / ARCSEC / seeing * colour * airmass**-0.6
+        wavelengths = tuple(band.wavelength * 1e-9 for band in self.config.bands.values())
+        exponents = self.config.air.airmass_exponent, self.config.air.wavelength_exponent
+        r0 = air.fried(seeing, airmass, wavelengths, *exponents)
         return r0[:, None] * jnp.exp(-scatter[:, None] * jnp.asarray(nodes, jnp.float32)), weight
 
     def _jitter(self, rms: Array, ellipticity: Array, angle: Array) -> Array:

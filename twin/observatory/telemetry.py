@@ -74,7 +74,8 @@ def build_channels(config: InstrumentConfig, node: Node) -> tuple[Channel, ...]:
         for band in range(len(bands)) if channel.per_band else (None,):
             channels.append(_channel(name, channel, band, bands, here))
     names = [channel.kind for channel in channels]
-    needed = ["exptime", "sky_brightness", *(["seeing", "outer_scale"] if config.atmosphere else [])]
+    sky = [] if config.sky else ["sky_brightness"]
+    needed = ["exptime", *sky, *(["seeing", "outer_scale"] if config.atmosphere else [])]
     for missing in (name for name in needed if name not in names):
         raise node.error(f'the channel "{missing}" is missing', ("channels",))
     zernikes = sorted(int(name[1:]) for name in names if name[1:].isdecimal())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from twin.numerics.poisson import poisson
+from twin.numerics.poisson import poisson, quantile
 
 RATES = (1e-3, 0.05, 1.0, 5.0, 11.9, 12.1, 20.0, 50.0, 300.0, 3e3, 1e5)
 
@@ -59,3 +59,27 @@ def test_what_is_no_rate_gives_nan_and_huge_rates_are_cut(key: jax.Array) -> Non
     assert np.isnan(draws[:2]).all()
     assert np.isfinite(draws[2])
     assert draws[3] == pytest.approx(1e8, rel=1e-3)
+
+
+@pytest.mark.parametrize("rate", [12.01, 17.3, 40.0, 333.0, 1e4, 1e6])
+def test_quantiles_are_scipys_to_a_millionth_of_the_distribution_function(rate: float) -> None:
+    """Phi(w) lies between SciPy's distribution function below the count of w and at it."""
+    w = np.linspace(-5.3, 5.3, 20_001).astype(np.float32)
+
+    def error(w: np.ndarray) -> float:
+        count = np.asarray(quantile(jnp.asarray(w), jnp.float32(rate)), float)
+        share = stats.norm.cdf(np.linspace(-5.3, 5.3, 20_001).astype(np.float32).astype(float))
+        return max((stats.poisson.cdf(count - 1, rate) - share).max(), (share - stats.poisson.cdf(count, rate)).max())
+
+    assert error(w) < 1e-6
+    assert error(w + np.float32(0.001)) > 3e-6  # a thousandth of a sigma would show
+
+
+def test_the_far_tail_is_there() -> None:
+    """4e6 draws reach 5 sigma as often as the law says."""
+    for rate in (0.01, 30.0, 2000.0):
+        draws = np.asarray(jax.jit(poisson)(jax.random.key(7), jnp.full(4_000_000, rate, jnp.float32)))
+        edge = stats.poisson.isf(2e-5, rate)
+        tail = stats.poisson.sf(edge, rate) * len(draws)
+        assert stats.poisson.sf((draws > edge).sum() - 1, tail) > 1e-3
+        assert stats.poisson.cdf((draws > edge).sum(), tail) > 1e-3

@@ -16,6 +16,7 @@ from twin.io.atomic import atomic_path, make_folder, plain_disk_errors
 from twin.io.fits import write_images
 from twin.metrics.psf_shape import PsfShape, measure
 from twin.numerics.fourier import Grid, image
+from twin.observatory.field_picture import draw_field, field_shapes, field_table
 from twin.observatory.imager import Imager, load_instrument
 from twin.observatory.psf import Optics, otf
 from twin.schema import UserError
@@ -37,7 +38,7 @@ def fine_psf(
     flux per sample of a star of flux 1, so the sum is just below 1: the rest falls outside the stamp.
     """
     scale = imager.pixel_scale
-    grid = Grid(pixels * oversample, scale / oversample)
+    grid = Grid(pixels * oversample, scale / oversample, limit=optics.limit(scale))
     pixel = jnp.asarray(np.sinc(grid.fy * scale)[:, None] * np.sinc(grid.fx * scale)[None, :], jnp.float32)
 
     @jax.jit
@@ -56,6 +57,7 @@ def write_psfs(instrument: str | Path, telemetry: str | Path, out: str | Path, s
     psf.fits  one image extension a band: (exposure, y, x), `fine_psf`
     psf.ecsv  one row an exposure and band: FWHM, e1, e2, ellipticity, EE50, EE80, centre
     psf.png   the PSF of the exposure of median FWHM, and those numbers over the exposures
+    field.ecsv, field.png  that exposure's FWHM and ellipticity over the field, where the instrument has a map of it
     Raises UserError for a wrong instrument or table; channels that the table lacks are drawn with `seed`, said aloud.
     """
     imager = load_instrument(instrument)
@@ -74,6 +76,19 @@ def write_psfs(instrument: str | Path, telemetry: str | Path, out: str | Path, s
         shape_table(imager, shapes).write(part, format="ascii.ecsv", overwrite=True)
     with atomic_path(folder / "psf.png") as part:
         draw(imager, stamps, shapes).savefig(part, format="png", dpi=130)
+    if imager.config.collimation.field is not None:
+        middle = _middle(shapes)
+        points, over_field = field_shapes(imager, rows[middle])
+        with atomic_path(folder / "field.ecsv") as part:
+            field_table(imager, points, over_field).write(part, format="ascii.ecsv", overwrite=True)
+        with atomic_path(folder / "field.png") as part:
+            draw_field(imager, points, over_field, middle).savefig(part, format="png", dpi=130)
+
+
+def _middle(shapes: list[list[PsfShape]]) -> int:
+    """The exposure of median FWHM."""
+    fwhm = np.array([[shape.fwhm for shape in exposure] for exposure in shapes])
+    return int(np.argsort(np.nanmean(fwhm, 1))[len(fwhm) // 2])
 
 
 def _images(
@@ -128,8 +143,7 @@ def draw(imager: Imager, stamps: np.ndarray, shapes: list[list[PsfShape]]) -> An
     from matplotlib.figure import Figure
 
     bands = imager.bands
-    fwhm = np.array([[shape.fwhm for shape in exposure] for exposure in shapes])
-    middle = int(np.argsort(np.nanmean(fwhm, 1))[len(fwhm) // 2])
+    middle = _middle(shapes)
     colours = [colormaps["turbo"](x) for x in np.linspace(0.1, 0.9, len(bands))] if len(bands) > 1 else ["tab:blue"]
     figure = Figure(figsize=(max(8.0, 2.1 * len(bands)), 9.5), layout="constrained")
     halves: Any = figure.subfigures(2, 1, height_ratios=[1, 2.4])

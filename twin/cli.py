@@ -79,6 +79,10 @@ def simulate(
     out: DatasetOut,
     n: Annotated[int, typer.Option("-n", "--number", min=1, help="Samples.")],
     seed: Seed = 0,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of `twin calibrate`: its draws correct the telemetry, one a night."),
+    ] = None,
     overrides: Overrides = None,
     restart: Restart = False,
     mixed: Annotated[
@@ -90,7 +94,8 @@ def simulate(
     from twin.data import simulate as run
     from twin.recipe import load_recipe
 
-    done = run(load_recipe(recipe, overrides or ()), out, n, seed=seed, resume=not restart, mixed=mixed)
+    changes = [*(overrides or ()), *([f"calibration={calibration}"] if calibration else ())]
+    done = run(load_recipe(recipe, changes), out, n, seed=seed, resume=not restart, mixed=mixed)
     new = (
         f"{done.samples} of them new, {done.samples_per_second:.0f} samples/s" if done.samples else "all written before"
     )
@@ -182,6 +187,31 @@ def psf(
     from twin.observatory.picture import write_psfs
 
     write_psfs(instrument, telemetry, out)
+    typer.echo(f"wrote {out}")
+
+
+@app.command(
+    epilog="Example: twin calibrate decam --telemetry exposures.csv.gz --stars exposure_catalog.csv.gz -o calibration/"
+)
+def calibrate(
+    instrument: Annotated[str, typer.Argument(metavar="INSTRUMENT", help="Shipped instrument, or a YAML file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for what was learnt.")],
+    telemetry: Annotated[
+        Path | None, typer.Option(help="Table of exposures with a measured FWHM: airmass, MJD, band, FWHM a row.")
+    ] = None,
+    stars: Annotated[
+        list[Path] | None, typer.Option(help="SExtractor-like catalogue of an exposure; may be repeated.")
+    ] = None,
+    forecast: Annotated[
+        bool, typer.Option("--forecast", help="Fit also the forecast of the next exposure's FWHM.")
+    ] = False,
+    seed: Seed = 0,
+) -> None:
+    """Learn what telemetry does not tell of a telescope, from measured FWHM and stars."""
+    _devices()
+    from twin.observatory.calibrate import calibrate as run
+
+    run(instrument, out, telemetry, stars or (), forecast=forecast, seed=seed)
     typer.echo(f"wrote {out}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +50,12 @@ class Imager:
         return self.config.name
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """What enters a recipe's hash: the instrument's YAML."""
+        value: dict[str, Any] = self.node.value
+        return value
+
+    @property
     def bands(self) -> tuple[str, ...]:
         return tuple(self.config.bands)
 
@@ -65,9 +72,11 @@ class Imager:
     def optics(self) -> Optics:
         """What `twin.observatory.psf` needs to know of the telescope, for exposures such as the channels' laws give."""
         extremes = [[channel.at(z) for channel in self.telemetry_channels] for z in (-_RARE, _RARE)]
-        if self.physics.zernikes:  # which channels go together in the worst case is not for us to say
-            return self.optics_of(np.concatenate([extremes, self.draw_exposures(0, _TRIALS)]))
-        return self.optics_of(np.array(extremes))
+        if not self.physics.zernikes:
+            return self.optics_of(np.array(extremes))
+        trials = self.draw_exposures(0, _TRIALS)  # which channels go together in the worst alignment, draws know
+        trials[:2, self._seeing] = np.array(extremes)[:, self._seeing]
+        return self.optics_of(trials)
 
     def optics_of(self, exposures: np.ndarray) -> Optics:
         """The same for given exposures, telemetry (n, C): the worst of their aberrations, the best of their seeing.
@@ -80,8 +89,7 @@ class Imager:
             with jax.ensure_compile_time_eval():
                 opd = jax.vmap(self._aberration)(jnp.asarray(exposures, jnp.float32))
             stroke = 1.1 * np.linalg.norm(np.asarray(opd, float), axis=1).max()
-        seeing = [i for i, channel in enumerate(self.telemetry_channels) if channel.kind == "seeing"]
-        best = exposures[:, seeing].min() if self.config.atmosphere else np.nan
+        best = exposures[:, self._seeing].min() if self.config.atmosphere else np.nan
         colour = max((w / REFERENCE) ** (1 - self.config.air.wavelength_exponent) for w in wavelengths)
         sharpest = 0.976 * REFERENCE / ARCSEC / best * colour
         return Optics(
@@ -112,6 +120,10 @@ class Imager:
         if missing.any():
             drawn = nights.draw(self.telemetry_channels, 1, 1.0, seed, len(values))
             values = np.where(missing, drawn, values)
+            for i, channel in enumerate(self.telemetry_channels):
+                if channel.above is not None:  # a difference is drawn: it counts from what the source says
+                    moved = drawn[:, i] + values[:, channel.above] - drawn[:, channel.above]
+                    values[:, i] = np.where(missing[:, i], moved.clip(channel.low, channel.high), values[:, i])
         return values
 
     def _channel(self, telemetry: Array, kind: str) -> Array:
@@ -194,6 +206,10 @@ class Imager:
             reads=reads,
             anisotropy=jnp.zeros((bands, 2), jnp.float32),
         )
+
+    @cached_property
+    def _seeing(self) -> list[int]:
+        return [i for i, channel in enumerate(self.telemetry_channels) if channel.kind == "seeing"]
 
     def _aberration(self, telemetry: Array) -> Array:
         """(J,) optical path [m] of z4 .. of the full pupil."""

@@ -37,6 +37,7 @@ class RecipeConfig(BaseModel):
     instrument: str
     bands: tuple[str, ...] = Field(min_length=1)
     telemetry: str | None = None
+    calibration: str | None = None
     frame: FrameConfig = FrameConfig()
     classes: dict[str, float]
     prior: dict[str, Law]
@@ -68,7 +69,7 @@ def absolute_paths(node: Node, config: RecipeConfig) -> Node:
 
     A recipe file names them beside itself, a command line where the user is.
     """
-    named = {"telemetry": config.telemetry, "instrument": config.instrument}
+    named = {"telemetry": config.telemetry, "calibration": config.calibration, "instrument": config.instrument}
     if config.instrument in list_instruments() or not _is_path(config.instrument):
         del named["instrument"]
     found = {}
@@ -84,9 +85,13 @@ def _is_path(text: str) -> bool:
 
 
 def read_instrument(node: Node, config: RecipeConfig) -> Imager:
-    """The recipe's instrument, which must have its bands."""
+    """The recipe's instrument, calibrated where the recipe names a calibration; it must have the recipe's bands."""
     try:
         instrument = load_instrument(node.value["instrument"])
+        if config.calibration is not None:
+            from twin.observatory.calibrate.apply import calibrated
+
+            instrument = calibrated(instrument, node.value["calibration"])
     except UserError as mistake:
         if mistake.file is not None:  # the mistake is in the instrument's own file
             raise

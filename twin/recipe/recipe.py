@@ -23,10 +23,11 @@ class Recipe(Program):
 
     @cached_property
     def sha256(self) -> str:
-        """Identity of what `shard` makes: the recipe without its `train:` section, the instrument, the telemetry
-        table."""
-        content = {k: v for k, v in self.config.model_dump(mode="json").items() if k not in ("train", "description")}
-        content["instrument"] = self.instrument.node.value
+        """Identity of what `shard` makes: the recipe without its `train:` section, the instrument with what it has
+        learnt, the telemetry table."""
+        apart = ("train", "description", "calibration")  # a calibration counts by its content, not by where it lies
+        content = {k: v for k, v in self.config.model_dump(mode="json").items() if k not in apart}
+        content["instrument"] = self.instrument.identity
         if self.table is not None:
             content["telemetry"] = hashlib.sha256(self.table.tobytes()).hexdigest()
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

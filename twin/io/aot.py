@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,9 @@ def read_aot(path: str | Path) -> Table:
     except ImportError:
         raise UserError("an AOT file: reading it needs aotpy (pip install aotpy)", file=path) from None
     try:
-        system = aotpy.AOSystem.read_from_file(str(path), file_type="fits")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of tables that a file leaves empty
+            system = aotpy.AOSystem.read_from_file(str(path), file_type="fits")
     except Exception as error:  # aotpy raises what it likes about files that break its rules
         problem = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"not a readable AOT file: {problem}", file=path) from None

@@ -113,7 +113,8 @@ def _cards(path: Path, stream: BinaryIO, start: bytes, what: str) -> Iterator[st
 
 def is_dump(data: bytes) -> bool:
     """Whether bytes are the beginning of a text dump of a header: cards, one a line."""
-    lines = [line for line in data[:6000].decode("utf-8", "replace").splitlines()[:-1] if line.strip()]
+    lines = data[:6000].decode("utf-8", "replace").splitlines()
+    lines = [line for line in (lines[:-1] if len(data) > 6000 else lines) if line.strip()]
     cards = sum(bool(_TEXT_CARD.match(line)) for line in lines)
     return (
         b"\0" not in data and len(lines) >= 3 and any("= " in line[:40] for line in lines) and cards >= 0.8 * len(lines)
@@ -121,15 +122,10 @@ def is_dump(data: bytes) -> bool:
 
 
 def _dump(path: Path, data: bytes) -> Header:
-    """Cards of a text dump: one a line, or 80 characters each without line ends."""
-    if not is_dump(data) and (b"\n" in data or not data.startswith(b"SIMPLE")):
+    """Cards of a text dump, one a line."""
+    if not is_dump(data):
         raise UserError("is neither a FITS file nor a text dump of a header", file=path)
-    text = data.decode("utf-8", "replace")
-    return parse_cards(iter(text.splitlines() if "\n" in text else _chunks(text)))
-
-
-def _chunks(text: str) -> list[str]:
-    return [text[k : k + 80] for k in range(0, len(text), 80)]
+    return parse_cards(iter(data.decode("utf-8", "replace").splitlines()))
 
 
 def parse_cards(cards: Iterator[str]) -> Header:

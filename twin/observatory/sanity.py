@@ -142,9 +142,9 @@ def _stuck(reading: Reading, days: np.ndarray | None) -> tuple[np.ndarray, bool]
     starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
     lengths = np.diff(np.r_[starts, len(values)])
     if len(starts) == 1:
-        if days is not None and np.isfinite(days[rows]).any() and np.ptp(days[rows][np.isfinite(days[rows])]) < _LONG:
-            return none, False
-        return rows, True
+        least = 8 * _LONG if reading.kind == "pressure" else _LONG  # a barometer of whole hPa rests for a night
+        known = days[rows][np.isfinite(days[rows])] if days is not None else np.zeros(0)
+        return (none, False) if len(known) and np.ptp(known) < least else (rows, True)
     longest = int(np.argmax(lengths))
     run = rows[starts[longest] : starts[longest] + lengths[longest]]
     rest = np.delete(lengths, longest)

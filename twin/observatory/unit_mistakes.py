@@ -13,7 +13,7 @@ from twin.observatory.kinds import KINDS
 USUAL: dict[str, tuple[float, float]] = {
     "seeing": (0.25, 6.0), "measured_fwhm": (0.04, 10.0), "outer_scale": (3.0, 200.0), "tau0": (2e-4, 0.05),
     "wind_200mb": (2.0, 90.0), "airmass": (1.0, 4.0), "elevation": (12.0, 90.0), "pressure": (540.0, 1060.0),
-    "humidity": (0.0, 1.0), "outside_temperature": (-45.0, 40.0), "dome_temperature": (-45.0, 40.0),
+    "humidity": (0.0, 1.05), "outside_temperature": (-45.0, 40.0), "dome_temperature": (-45.0, 40.0),
     "mirror_temperature": (-45.0, 40.0), "mirror_air_temperature": (-45.0, 40.0), "truss_temperature": (-45.0, 40.0),
     "transparency": (0.0, 1.3), "wind_speed": (0.0, 12.0), "detector_temperature": (30.0, 310.0),
     "exptime": (1e-3, 30000.0), "sky_brightness": (10.0, 28.0), "jitter_rms": (0.0, 3.0), "guider_rms": (0.0, 3.0),
@@ -41,6 +41,7 @@ _ROUND = {
     "sun_altitude",
     "moon_separation",
 }
+_DOUBTFUL = ("wind_speed", "exptime")  # a gale and a stack of exposures are rare, not impossible
 _FEW = 8  # rows below which angles in radians and ranges by the usual value are not judged
 
 
@@ -60,8 +61,9 @@ def unit_mistake(kind: str, raw: np.ndarray, values: np.ndarray, given: str, for
     raw     numbers as they stand in the file;  given: the unit that they were taken for
     values  the same in the canonical unit
 
-    Certain: less than half of the values lie within the limits of the channel, or all angles within one turn of
-    radians. Otherwise a median that no working telescope has is named, if another unit explains it.
+    Certain: less than half of the values lie within the channel's limits; all angles lie within one turn of radians; or
+    the median is one that no working telescope has, and another unit explains it (of wind and exposure time that is
+    only likely).
     """
     there = np.isfinite(values)
     if not there.any():
@@ -75,25 +77,25 @@ def unit_mistake(kind: str, raw: np.ndarray, values: np.ndarray, given: str, for
         if len(numbers) >= _FEW and (np.abs(numbers) <= turn).all() and np.ptp(numbers) > 0.05:
             span = f"all {len(numbers)} values lie within {numbers.min():.3g} to {numbers.max():.3g}"
             return Mistake(True, ("rad",), rows, f"{span} deg")
-    certain = bool(outside.mean() > 0.5)
+    out = bool(outside.mean() > 0.5)
     unusual = len(found) >= _FEW and not _usual(kind, found)
-    if not certain and not unusual:
+    if not out and not unusual:
         return None
     likely = tuple(
         name
         for name in CANDIDATES.get(KINDS[kind].unit, ())
         if name != given and form == "value" and _explains(kind, numbers, name)
     )
-    if not certain and not likely:
+    if not out and not likely:
         return None
     middle = float(np.median(found))
     what = f"the median is {middle:.4g} {KINDS[kind].unit}".rstrip()
-    if certain:
+    if out:
         share = f"{int(outside.sum())} of {len(found)} values" if outside.sum() < len(found) else "all values"
         span = f"{low:g} to {high:g} {KINDS[kind].unit}".rstrip()
         what = f"{share} lie outside {span}, {what}"
         rows = rows[outside]
-    return Mistake(certain, likely, rows, what)
+    return Mistake(out or kind not in _DOUBTFUL, likely, rows, what)
 
 
 def _usual(kind: str, values: np.ndarray) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from tests.observatory.witness import galsim_psf
 from twin.metrics.psf_shape import PsfShape, measure
 from twin.numerics.fourier import Grid, image
-from twin.observatory.psf import Optics, otf
+from twin.observatory.psf import Optics, otf, psf_image
 from twin.observatory.screens import Setup, pooled_psf
 from twin.observatory.state import ImagerState
 
@@ -20,7 +20,7 @@ SETUP, SCREENS = Setup(), 10_240
 TOLERANCE = {"fwhm": 0.005, "ee50": 0.005, "ee80": 0.005, "ee95": 0.015}
 
 
-def state_of(setup: Setup) -> ImagerState:
+def state_of(setup: Setup, anisotropy: tuple[float, float] = (0.0, 0.0)) -> ImagerState:
     """One band, one epoch: the setup's atmosphere, aberrations and jitter."""
     values = {
         "r0": np.full((1, 1), setup.r0),
@@ -30,7 +30,7 @@ def state_of(setup: Setup) -> ImagerState:
         "aberration": np.array(setup.zernikes_waves) * setup.wavelength,
         "offset": np.zeros((1, 2)),
         "sky_residual": np.zeros((1, 3)),
-        "anisotropy": np.zeros((1, 2)),
+        "anisotropy": np.array([anisotropy]),
     }
     return ImagerState(
         **{f.name: jnp.asarray(values.get(f.name, np.zeros(1)), jnp.float32) for f in fields(ImagerState)}
@@ -38,16 +38,26 @@ def state_of(setup: Setup) -> ImagerState:
 
 
 def optics_of(setup: Setup) -> Optics:
-    stroke = 1.05 * setup.wavelength * float(np.linalg.norm(setup.zernikes_waves))
-    return Optics(setup.diameter, setup.obscuration, (setup.wavelength,), stroke=stroke)
+    return Optics(
+        setup.diameter,
+        setup.obscuration,
+        (setup.wavelength,),
+        stroke=1.05 * setup.wavelength * float(np.linalg.norm(setup.zernikes_waves)),
+        min_jitter=setup.jitter_sigma,
+        speckle=True,
+    )
 
 
-def closed_form(setup: Setup) -> np.ndarray:
-    """The PSF at the screens' own sampling; the detector's pixel is a box over several of them."""
-    grid = Grid(setup.grid, setup.sampling, 1, 1)  # comes round after 256 pixels as the FFT of a pupil does
-    re, im = otf(optics_of(setup), state_of(setup), grid)
-    box = (np.sinc(grid.fy * setup.pixel)[:, None] * np.sinc(grid.fx * setup.pixel)).astype(np.float32)
-    return np.asarray(image(grid, (re * box, im * box)), float)[0]
+def closed_form(setup: Setup, anisotropy: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+    """The PSF at the screens' own sampling; the detector's pixel is a box over several of them.
+
+    It comes round after the image's side, as the FFT of a pupil does.
+    """
+    state, pixel = state_of(setup, anisotropy), setup.pixel or None
+    if pixel is None:
+        grid = Grid(setup.grid, setup.sampling, 1, 1)
+        return np.asarray(image(grid, otf(optics_of(setup), state, grid)), float)[0]
+    return np.asarray(psf_image(optics_of(setup), state, setup.grid, setup.sampling, 1, 1, pixel), float)[0]
 
 
 def misses(ours: PsfShape, truth: PsfShape) -> list[str]:

@@ -60,7 +60,9 @@ class ChannelConfig(_Strict):
     law lognormal: shift + (median - shift) exp(sigma z); normal: mean + sigma z; uniform between the ends of `range`;
     constant: value; z is a standard normal deviate. Of its variance the share `night` is common to a night, each
     `drift` fades with its time, the rest is new in every exposure. `between_bands` is the correlation of two bands.
-    Numbers carry their unit; median, mean, sigma and value may differ by band: {g: 1 arcsec, r: 0.9 arcsec}.
+    `above` names a channel of the same unit that stands before this one: the law is then of the difference to it, as of
+    a dome some kelvin warmer than the air outside. Numbers carry their unit; median, mean, sigma and value may differ
+    by band: {g: 1 arcsec, r: 0.9 arcsec}.
     """
 
     per_band: bool = False
@@ -72,6 +74,7 @@ class ChannelConfig(_Strict):
     sigma: PerBand | None = None
     value: PerBand | None = None
     shift: Value | None = None
+    above: str | None = None
     night: Share = 0.0
     drift: tuple[Drift, ...] = Field((), max_length=2)
     between_bands: Share = 0.0

@@ -114,4 +114,9 @@ def from_deviates(channels: Sequence[Channel], z: Array) -> Array:
     scale = jnp.exp(jnp.where(where("lognormal"), sigma * z, 0.0))
     value = jnp.where(where("lognormal"), shift + (centre - shift) * scale, linear)
     value = jnp.where(where("uniform"), low + (high - low) * jax.scipy.special.ndtr(z), value)
-    return jnp.clip(value, low, high)
+    within = jnp.clip(value, low, high)
+    for i, channel in enumerate(channels):
+        if channel.above is not None:
+            total = jnp.clip(value[..., i] + within[..., channel.above], channel.low, channel.high)
+            within = within.at[..., i].set(total)
+    return within

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from twin.observatory.config import ChannelConfig, InstrumentConfig
@@ -31,6 +31,7 @@ class Channel:
     keywords  column names, besides `name`, that files use for it
     low, high range outside which a value is a mistake (or a missing-value code)
     law, centre, sigma, shift, night, drift ((share, seconds), ...), between_bands   see ChannelConfig
+    above     index of the channel that the law is counted from, None = from zero
     """
 
     name: str
@@ -49,6 +50,7 @@ class Channel:
     night: float
     drift: tuple[tuple[float, float], ...]
     between_bands: float
+    above: int | None = None
 
     def at(self, z: float) -> float:
         """The value whose deviate under the channel's law is z standard deviations."""
@@ -71,8 +73,9 @@ def build_channels(config: InstrumentConfig, node: Node) -> tuple[Channel, ...]:
             raise here.error("unknown channel", (), suggest(name, KINDS))
         if channel.per_band and (name == "jitter_angle" or name[1:].isdecimal()):
             raise here.error("is the same in all bands", ("per_band",))
+        above = _base(channel, channels, here)
         for band in range(len(bands)) if channel.per_band else (None,):
-            channels.append(_channel(name, channel, band, bands, here))
+            channels.append(replace(_channel(name, channel, band, bands, here), above=above))
     names = [channel.kind for channel in channels]
     sky = [] if config.sky else ["sky_brightness"]
     needed = ["exptime", *sky, *(["seeing", "outer_scale"] if config.atmosphere else [])]
@@ -82,6 +85,17 @@ def build_channels(config: InstrumentConfig, node: Node) -> tuple[Channel, ...]:
     if zernikes != list(range(4, 4 + len(zernikes))):
         raise node.error("Zernikes must be z4, z5, ... without a gap", ("channels",))
     return tuple(channels)
+
+
+def _base(config: ChannelConfig, before: Sequence[Channel], here: Node) -> int | None:
+    """Index of the channel that `above` names. Raises UserError where none before it has the name and the unit."""
+    if config.above is None:
+        return None
+    unit = KINDS[str(here.path[-1])].unit
+    places = {channel.name: i for i, channel in enumerate(before) if channel.unit == unit}
+    if config.above not in places:
+        raise here.error(f"no channel in {unit} before this one", ("above",), suggest(config.above, places))
+    return places[config.above]
 
 
 def _channel(name: str, config: ChannelConfig, band: int | None, bands: Sequence[str], here: Node) -> Channel:

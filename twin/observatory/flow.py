@@ -27,7 +27,7 @@ from twin.observatory.speckle import Layers
 
 _POWER = gamma(11 / 6) ** 2 / (2 * pi ** (11 / 3)) * _KOLMOGOROV  # 0.0229 (Noll 1976, JOSA 66, 207)
 _KNOTS = 300  # frequencies at which rows are factorised; between them the factor is interpolated
-_REACH = 4  # points of the interpolation in a strip
+_REACH = 6  # points of the interpolation in a strip: 4 would smooth away some of the wings
 
 
 @lru_cache(maxsize=16)
@@ -62,8 +62,8 @@ def draw_strip(
 
 
 def _lagrange(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First lattice point (P,) and weights (P, _REACH) of the cubic through the four points around `at`."""
-    first = np.floor(at).astype(int) - 1
+    """First lattice point (P,) and weights (P, _REACH) of the polynomial through the points around `at`."""
+    first = np.floor(at).astype(int) - (_REACH // 2 - 1)
     t = at - first
     nodes = np.arange(_REACH)
     others = [[n for n in nodes if n != k] for k in nodes]
@@ -85,7 +85,10 @@ class _Blown:
         along = blown / self.stride
         # upwind comes later: the strip moves with the wind, the pupil against it
         u, v = -(np.cos(turn) * x + np.sin(turn) * y) / along, (np.cos(turn) * y - np.sin(turn) * x) / setup.pitch
-        (u_first, u_weight), (v_first, v_weight) = _lagrange(u - u.min() + 1), _lagrange(v - v.min() + 1)
+        (u_first, u_weight), (v_first, v_weight) = (
+            _lagrange(u - u.min() + _REACH // 2),
+            _lagrange(v - v.min() + _REACH // 2),
+        )
         self.width, rows = int(u_first.max()) + _REACH, int(v_first.max()) + _REACH
         outer_scale = layers.outer_scales[i] if layers.outer_scales else setup.outer_scale
         length = scipy.fft.next_fast_len(frames * self.stride + self.width + int(4 * outer_scale / along), True)

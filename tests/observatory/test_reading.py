@@ -125,3 +125,57 @@ def test_astropy_times(ps1, tmp_path, caplog, scale):
     else:
         with pytest.raises(UserError, match="time: times are TAI: give UTC$"):
             ps1.read_exposures(path)
+
+
+def test_empty_cells_are_drawn_and_said(ps1, tmp_path, caplog):
+    path = tmp_path / "t.csv"
+    path.write_text("seeing,airmass\narcsec,\n0.9,1.1\n,1.2\n0.8,1.3\n")
+    with caplog.at_level(logging.WARNING, logger="twin"):
+        values = ps1.read_exposures(path)
+    seeing = values[:, ps1.channel_names.index("seeing_g")]
+    assert seeing[[0, 2]] == pytest.approx([0.9, 0.8])
+    assert 0.3 < seeing[1] < 4
+    assert "seeing has no value in 1 rows: drawn from ps1's prior" in caplog.text
+
+
+def test_the_sky_of_one_filter_says_nothing_of_the_others(ps1, tmp_path, caplog):
+    path = tmp_path / "t.csv"
+    path.write_text("band,sky_brightness,seeing\n,mag/arcsec2,arcsec\n" + "g,19.9,0.9\ni,18.5,1.0\n" * 20)
+    values = ps1.read_exposures(path)
+    sky = {band: values[:, ps1.channel_names.index(f"sky_brightness_{band}")] for band in "gri"}
+    assert sky["g"][::2] == pytest.approx(19.9)
+    assert len(set(sky["g"][1::2])) == 20
+    assert sky["i"][1::2] == pytest.approx(18.5)
+    assert len(set(sky["r"])) == 40
+    assert values[:, ps1.channel_names.index("seeing_r")] == pytest.approx([0.9, 1.0] * 20)
+
+
+def test_a_header_folder_is_a_telemetry_table(ps1, tmp_path, caplog):
+    for k, cards in enumerate(("DIMMSEE = 0.8 / [arcsec]", "DIMMSEE = 'NaN'")):
+        text = f"INSTRUME= 'DECam'\nDATE-OBS= '2016-09-09T0{k}:00:00'\nAIRMASS = 1.3\nOUTTEMP = -999.\n{cards}\nEND\n"
+        (tmp_path / f"{k}_header.txt").write_text(text)
+    with caplog.at_level(logging.WARNING, logger="twin"):
+        values = ps1.read_exposures(tmp_path)
+    assert values.shape == (2, len(ps1.channel_names))
+    assert values[:, ps1.channel_names.index("airmass")] == pytest.approx(1.3)
+    assert values[0, ps1.channel_names.index("seeing_g")] == pytest.approx(0.8)
+    assert "has no seeing (1 of 2 rows), seeing_scatter, outer_scale, transparency" in caplog.text
+
+
+def test_an_instrument_s_limits_are_narrower_than_nature_s(ps1, tmp_path, caplog):
+    path = tmp_path / "t.csv"
+    path.write_text("DATE-OBS,airmass,exptime\n2016-01-01T05:00:00,3.5,90\n2016-01-01T05:10:00,1.5,90\n")
+    with caplog.at_level(logging.WARNING, logger="twin"):
+        values = ps1.read_exposures(path)
+    airmass = values[:, ps1.channel_names.index("airmass")]
+    assert airmass[1] == pytest.approx(1.5)
+    assert 1 <= airmass[0] <= 3
+    assert "airmass: line 2: is 3.5, outside 1 to 3 of ps1: missing" in caplog.text
+
+
+def test_local_time_is_refused(ps1, tmp_path):
+    path = tmp_path / "t.csv"
+    rows = [f"DECam,2016-09-0{1 + k // 6}T{17 + k % 6:02d}:30:00,1.2" for k in range(30)]
+    path.write_text("\n".join(["INSTRUME,DATE-OBS,AIRMASS", *rows]) + "\n")
+    with pytest.raises(UserError, match=r"DATE-OBS: the sun is up in \d+ % of the rows .*give UTC"):
+        ps1.read_exposures(path)

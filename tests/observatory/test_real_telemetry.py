@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from twin.observatory.imager import load_instrument
+from twin.observatory.sources import load
+from twin.observatory.times import sun_altitude
 from twin.schema import UserError
 
 pytestmark = pytest.mark.real
@@ -40,14 +42,6 @@ def test_drawn_seeing_fades_as_real_seeing_does(real_data):
         assert autocorrelation(slots, drawn, lag) == pytest.approx(autocorrelation(slot, ln, lag), abs=0.03)
 
 
-def test_a_table_without_units_is_refused(real_data, tmp_path):
-    source = real_data / "telemetry" / "decam_obsbot" / "decam_obsbot_exposures.csv.gz"
-    path = tmp_path / "decam.csv"
-    path.write_bytes(gzip.decompress(source.read_bytes()))
-    with pytest.raises(UserError, match=r"decam.csv:2: the second row must give the units"):
-        load_instrument("ps1").read_exposures(path)
-
-
 def test_a_real_table_with_units_is_read(real_data, tmp_path, caplog):
     source = real_data / "telemetry" / "decam_obsbot" / "decam_obsbot_exposures.csv.gz"
     lines = gzip.decompress(source.read_bytes()).decode().splitlines()
@@ -68,3 +62,70 @@ def test_a_real_table_with_units_is_read(real_data, tmp_path, caplog):
     values = ps1.read_exposures(path)
     assert values[:, ps1.channel_names.index("seeing_i")] == pytest.approx(number["seeing"][kept], rel=1e-5)
     assert len(values) == kept.sum()
+
+
+def test_a_real_table_without_units_is_read_through_its_map(real_data, caplog):
+    source = real_data / "telemetry" / "decam_obsbot" / "decam_obsbot_exposures.csv.gz"
+    found = load(source)
+    assert found.map.name == "decam"
+    assert len(found) == 15_737
+    assert {"airmass", "exptime", "transparency", "sky_brightness", "measured_fwhm"} <= set(found.readings)
+    assert "seeing" not in found.readings  # theirs is measured on the image
+    assert [f.kind for f in found.findings] == ["duplicate", "gap", "range"]
+    with gzip.open(source, "rt") as stream:
+        airmass = np.array([float(row["airmass"]) for row in csv.DictReader(stream)])
+    ps1 = load_instrument("ps1")
+    values = ps1.read_exposures(source)
+    assert values[:, ps1.channel_names.index("airmass")] == pytest.approx(airmass, rel=1e-6)
+    assert "drawn from ps1's prior" in caplog.text
+
+
+def test_headers_of_decam_mmt_ps1_and_lamost(real_data):
+    des = load(real_data / "telemetry" / "des_piff")
+    assert (des.map.name, len(des), des.findings) == ("decam", 2, [])
+    assert des.readings["seeing"].values == pytest.approx([0.446, 0.642])
+    assert des.readings["pressure"].values == pytest.approx([778, 781], abs=1)
+    assert des.readings["wind_speed"].values.max() < 4  # 10.5 km/h
+    assert np.abs(des.readings["donut_z4"].values).max() < 150  # the two sides of the focus cancel
+    assert len(des.readings) >= 34
+    mmt = load(real_data / "telemetry" / "mmt_wfs")
+    assert (mmt.map.name, len(mmt)) == ("mmt", 3)
+    assert [str(f) for f in mmt.findings] == ["EXPTIME: mmirs_wfs_0150.fits.fz: is 0 s, outside 0.0001 to 1e+06 s"]
+    assert sun_altitude(mmt.days, mmt.map.site).max() < -18  # one of them has DATE-OBS in local time
+    ps1 = load(real_data / "imaging" / "cfhtls_kids_ps1_misc")
+    assert (ps1.map.name, len(ps1)) == ("ps1", 3)
+    assert ps1.readings["detector_temperature"].values == pytest.approx(190, abs=5)
+    lamost = load(real_data / "spectra" / "hypergravity-laspec")
+    assert (lamost.map.name, len(lamost)) == ("lamost", 4)
+    assert lamost.readings["humidity"].values.max() < 1  # percent in some, a share in others
+    assert np.isnan(lamost.readings["detector_temperature"].values).all()  # -999
+    assert sun_altitude(lamost.days, lamost.map.site).max() < -18
+
+
+def test_a_folder_of_fits_files_of_three_cameras(real_data):
+    found = load(real_data / "imaging" / "decam_cp_exposures")
+    assert (found.map.name, len(found)) == ("decam", 13)
+    said = " | ".join(map(str, found.findings))
+    assert "39 files show 13 exposures" in said
+    assert "13 rows, first mzlsbass2__k4m_160319_075112_ooi_zd_ls9-psfex.fits.gz: no telemetry in the header" in said
+    assert np.isfinite(found.readings["mirror_temperature"].values).sum() == 10
+    site = found.readings["pressure"].values
+    assert np.nanmin(site) > 770
+
+
+def test_weather_of_a_monitor(real_data):
+    found = load(real_data / "telemetry" / "orm_wht" / "wht_weather_robodimm_seeing_2020_2024.csv.gz")
+    assert len(found) == 38_111
+    problems = {f.kind: str(f) for f in found.findings}
+    assert set(problems) == {"gap", "range", "spike", "stuck", "unit"}
+    assert "windspeed: as m/s, the median is 15.13 m/s" in problems["unit"]
+    assert "is it in km/h" in problems["unit"]
+    assert "airtemperature: stays -1 deg_C for 66 rows" in problems["stuck"]
+    assert np.nanmedian(found.readings["seeing"].values) == pytest.approx(0.815, abs=0.005)
+    jet = load(real_data / "telemetry" / "paranal_ecmwf200" / "ecmwf_profile_200mbar_2015-nov2018.csv.gz")
+    assert list(jet.readings) == ["wind_200mb"]
+    assert 20 < np.nanmedian(jet.readings["wind_200mb"].values) < 45
+    assert np.nanmin(jet.readings["wind_200mb"].values) > 0  # -999000000 is no wind
+    ddf = load(real_data / "telemetry" / "decam_ddf" / "exposures.csv.gz")
+    assert set(ddf.readings) >= {"airmass", "measured_fwhm"}
+    assert [f.kind for f in ddf.findings] == ["order", "gap"]

@@ -11,11 +11,11 @@ from twin.observatory.times import sun_altitude
 def airmass_of(elevation: np.ndarray) -> np.ndarray:
     """1 / sin(h + 244 / (165 + 47 h^1.1)), elevation h [deg] (Pickering 2002, DIO 12, 1, 20): good to the horizon."""
     h = np.clip(elevation, 0.0, 90.0)
-    return 1 / np.sin(np.deg2rad(h + 244 / (165 + 47 * h**1.1)))
+    return np.maximum(1 / np.sin(np.deg2rad(h + 244 / (165 + 47 * h**1.1))), 1.0)
 
 
 def elevation_of(airmass: np.ndarray) -> np.ndarray:
-    """The inverse of `airmass_of` [deg], by interpolation in 1 / airmass, to 0.01 deg."""
+    """The inverse of `airmass_of` [deg], by interpolation in 1 / airmass: to 0.01 deg, to 0.1 deg at the zenith."""
     grid = np.linspace(0.0, 90.0, 9001)
     return np.interp(1 / np.maximum(airmass, 1.0), 1 / airmass_of(grid), grid)
 

@@ -77,7 +77,31 @@ class Simulated(_Strict):
     protocol: str
 
 
-KINDS: dict[str, type[RealLenses] | type[Simulated]] = {"ps1_lenses": RealLenses, "simulated": Simulated}
+class StarCuts(_Strict):
+    """What counts as a star: twin.observatory.calibrate.stars.Cuts."""
+
+    snr: Annotated[float, Field(gt=0)]
+    spread: Annotated[float, Field(gt=0)]
+    star: Annotated[float, Field(ge=0, lt=1)]
+    linear: Annotated[float, Field(gt=0)]
+
+
+class DecamStars(_Strict):
+    """A benchmark of a calibration on catalogues of stars."""
+
+    benchmark: str
+    function: Literal["decam_stars"]
+    title: str
+    folder: str
+    catalogues: str
+    folds: Annotated[int, Field(ge=2)]
+    block: Annotated[float, Field(gt=0)]
+    cuts: StarCuts
+    protocol: str
+
+
+Benchmark = RealLenses | Simulated | DecamStars
+KINDS: dict[str, type[Benchmark]] = {"ps1_lenses": RealLenses, "simulated": Simulated, "decam_stars": DecamStars}
 
 
 def folder() -> Path:
@@ -90,7 +114,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in folder().glob("*.yaml"))
 
 
-def load(name: str) -> RealLenses | Simulated:
+def load(name: str) -> Benchmark:
     """The benchmark of that name. Raises UserError for an unknown one, with the nearest name."""
     if name not in names():
         raise UserError(

@@ -11,7 +11,7 @@ import numpy as np
 import twin
 from twin.data import Dataset, ingest, open_dataset
 from twin.evaluate import config as benchmarks
-from twin.evaluate import ps1_lenses, simulated
+from twin.evaluate import decam_stars, ps1_lenses, simulated
 from twin.evaluate.catalogue import calibration_words, columns, write_catalogue
 from twin.evaluate.report import render
 from twin.evaluate.result import Result
@@ -28,8 +28,9 @@ def evaluate(
     data: str | Path | None = None,
     say: Callable[[str], None] = print,
     calibration: str | None = None,
-) -> Result:
-    """Score a model; write `report.html`, `catalogue.parquet`, `catalogue.fits` into out_dir and the metrics as JSON.
+) -> Result | decam_stars.Found:
+    """Score a model, or a calibration; write `report.html`, the catalogue (`.parquet`, `.fits`) into out_dir and the
+    metrics as JSON.
 
     data    an ingested dataset, or a folder of real observations as `TWIN_REAL_DATA` names one (the default), which is
             ingested into out_dir once. Not used by benchmarks on simulations.
@@ -46,6 +47,8 @@ def evaluate(
         raise UserError("is the folder of the report, the metrics are a file", file=json_path, key="--json")
     check_target(json_path)
     check_target(out / "report.html")
+    if isinstance(config, benchmarks.DecamStars):  # a calibration is judged, not a network
+        return decam_stars.judge(model_dir, config, find_data(config, data), out, Path(json_path), say)
     where = None if isinstance(config, benchmarks.Simulated) else find_data(config, data)
     model = Model.load(model_dir, calibration)
     if isinstance(config, benchmarks.Simulated):
@@ -72,7 +75,7 @@ def evaluate(
     return result
 
 
-def find_data(config: benchmarks.RealLenses, data: str | Path | None) -> Path:
+def find_data(config: benchmarks.RealLenses | benchmarks.DecamStars, data: str | Path | None) -> Path:
     """The folder that holds a benchmark's real observations. Raises UserError where there is none."""
     given = data if data is not None else os.environ.get("TWIN_REAL_DATA")
     if not given:

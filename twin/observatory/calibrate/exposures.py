@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Exposures:
 
     def take(self, index: np.ndarray) -> Exposures:
         """Some of them."""
-        return Exposures(*(getattr(self, f.name)[index] for f in fields(self) if f.name != "dropped"), self.dropped)
+        return replace(self, **{f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "dropped"})
 
 
 FWHM = ("measured_fwhm", "fwhm", "psf_fwhm", "fwhm_arcsec", "seeing")  # the first that a table has

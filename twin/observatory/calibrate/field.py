@@ -14,6 +14,7 @@ shrinkage is chosen inside the training stars. Stars that do not belong (cosmic 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -78,7 +79,7 @@ class Physics:
         counts = NODES if half[1] >= half[0] else NODES[::-1]
         nodes = np.stack([v.ravel() for v in np.meshgrid(*(np.linspace(-1, 1, n) for n in counts))], 1)
         value, slope = self._run(theta, self.row, nodes * half)  # type: ignore[attr-defined]
-        vander = np.polynomial.polynomial.polyvander2d
+        vander: Any = np.polynomial.polynomial.polyvander2d
         powers = [(a, b) for a in range(DEGREE + 1) for b in range(DEGREE + 1 - a)]
         at = np.array([a * (DEGREE + 1) + b for a, b in powers])
         from_nodes = np.linalg.pinv(vander(*nodes.T, [DEGREE, DEGREE])[:, at])

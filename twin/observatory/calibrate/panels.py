@@ -67,11 +67,11 @@ def psf(part: Any, imager: Imager, calibration: Calibration, fits: Sequence[tupl
     axes[0].set(xlabel="exposure of one drawn night", ylabel="FWHM of the PSF [arcsec]", ylim=(0, None))
     axes[0].legend(fontsize=8, ncols=3)
     spread = np.linspace(0, DRAWN * plan, DRAWN, endpoint=False).astype(int)
-    band = len(twin.bands) // 2
+    middle = len(twin.bands) // 2
     for one, colour, word in ((imager, "0.6", "as delivered"), (twin, "tab:orange", "calibrated")):
         rows = one.draw_exposures(2, DRAWN * plan)[spread]
-        axes[1].hist(closure.widths(one, rows)[:, band], 20, color=colour, alpha=0.7, label=word)
-    axes[1].set(xlabel=f"FWHM of the PSF, {twin.bands[band]} [arcsec]", ylabel="drawn exposures")
+        axes[1].hist(closure.widths(one, rows)[:, middle], 20, color=colour, alpha=0.7, label=word)
+    axes[1].set(xlabel=f"FWHM of the PSF, {twin.bands[middle]} [arcsec]", ylabel="drawn exposures")
     axes[1].legend(fontsize=8)
     axes[2].axis("off")
     use, lines = calibration.about["use"], []

@@ -56,7 +56,7 @@ def write_report(
 
     rows = (2 if exposures is not None else 0) + len(fits) + 1
     figure = Figure(figsize=(12, 3.3 * rows), layout="constrained")
-    parts = np.atleast_1d(figure.subfigures(rows, 1))
+    parts: Any = figure.subfigures(rows, 1, squeeze=False)[:, 0]
     at = 0
     if exposures is not None and posterior is not None:
         panels.exposures(parts[0], imager, exposures, predicted_fwhm(imager, calibration, exposures))

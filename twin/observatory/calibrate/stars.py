@@ -72,7 +72,7 @@ def read_cards(path: Path) -> dict[str, str]:
     """Values of the FITS cards in a text file, one a line; {} where there is no such file."""
     if not path.is_file():
         return {}
-    cards = {}
+    cards: dict[str, str] = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         match = re.match(r"^(?:HIERARCH )?([A-Z0-9_-]{1,20}) *= *('(?:[^']|'')*'|[^/]*)", line)
         if match:

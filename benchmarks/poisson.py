@@ -2,9 +2,9 @@
 
     python benchmarks/poisson.py
 
-Eight frames of 64x64 pixels in three bands at a time, as a simulation vectorises them: `poisson_vs_jax` at 100 electrons a
-pixel, the others at a tenth, at ten thousand, and at rates from 0.01 to 10^5 mixed at random. Compiled programs are warm;
-the time is that of the process on all its cores, the median of the runs.
+Eight frames of 64x64 pixels in three bands at a time, as a simulation vectorises them: `poisson_vs_jax` at 100 e- a
+pixel, the others at a tenth, at ten thousand, and at rates from 0.01 to 10^5 mixed at random. Compiled programs are
+warm; the time is that of the process on all its cores, the median of the runs.
 """
 
 from __future__ import annotations

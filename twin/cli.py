@@ -190,6 +190,20 @@ def psf(
     typer.echo(f"wrote {out}")
 
 
+@app.command(epilog="Example: twin flats csst -o flats/")
+def flats(
+    instrument: Annotated[str, typer.Argument(metavar="INSTRUMENT", help="Shipped instrument, or a YAML file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the table and the picture.")],
+    seed: Seed = 0,
+) -> None:
+    """Measure gain and read noise of every amplifier from simulated flats: the photon-transfer curve."""
+    _devices()
+    from twin.observatory.detector.transfer import write_flats
+
+    write_flats(instrument, out, seed)
+    typer.echo(f"wrote {out}")
+
+
 @app.command(
     epilog="Example: twin calibrate decam --telemetry exposures.csv.gz --stars exposure_catalog.csv.gz -o calibration/"
 )

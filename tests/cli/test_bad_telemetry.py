@@ -5,6 +5,7 @@ Here: instruments and telemetry.
 
 from __future__ import annotations
 
+import gzip
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +27,10 @@ def truncated_fits(folder: Path) -> None:
 
 SHIPPED = Path(str(files("twin"))) / "configs" / "instruments" / "ps1.yaml"
 PS1 = SHIPPED.read_text()
+RAW = "DATE-OBS,AIRMASS\n2016-01-01T05:00:00,1.1\n2016-01-01T05:10:00,1.2\n"
+FITS = b"".join(
+    card.ljust(80) for card in (b"SIMPLE  =                    T", b"BITPIX  =                    8", b"END")
+)
 GOOD = "time,airmass,seeing\n,,arcsec\n2016-01-01T05:00:00,1.1,1.0\n2016-01-01T05:10:00,1.2,1.1\n"
 
 
@@ -77,6 +82,32 @@ OBSERVATORY = {
     "binary rubbish": telemetry(bytes(range(256)) * 4, "not a table"),
     "a FITS image": telemetry(b"SIMPLE  =                    T".ljust(80) + b"END".ljust(2800), "holds no table"),
     "a truncated FITS table": Case("psf ps1 --telemetry t.fits -o psf", ("t.fits", "HDU 1"), before=truncated_fits),
+    "no source": Case("telemetry gone.csv", ("gone.csv", "no such file")),
+    "an empty folder": Case("telemetry .", (".", "holds no FITS files or header dumps")),
+    "a folder of broken files": Case("telemetry f", ("f", "none of 1 files", "truncated"), {"f/x.fits": FITS[:400]}),
+    "a source of something else": Case(
+        "telemetry t.csv", ("t.csv", "nothing is a telemetry channel"), {"t.csv": "a,b\n1,2\n"}
+    ),
+    "an unknown keyword map": Case("telemetry t.csv --map decan", ("decan", 'did you mean "decam"'), {"t.csv": RAW}),
+    "a keyword map that is wrong": Case(
+        "telemetry t.csv --map m.yaml",
+        ("m.yaml:4: channels.seing", 'did you mean "seeing"'),
+        {"t.csv": RAW, "m.yaml": "name: m\ndescription: d\nchannels:\n  seing: [{keyword: SEE, unit: arcsec}]\n"},
+    ),
+    "an unknown instrument for what is missing": Case("telemetry t.csv --instrument ps2", ("ps2",), {"t.csv": RAW}),
+    "out of order": Case(
+        "telemetry t.csv -o clean.ecsv",
+        ("t.csv", "out of order", "--sort"),
+        {"t.csv": RAW + "2016-01-01T04:00:00,1.1\n"},
+    ),
+    "a folder as output": Case("telemetry t.csv -o d", ("d", "folder"), {"t.csv": RAW, "d/x": ""}),
+    "local time with a zone": Case(
+        "telemetry t.csv", ("DATE-OBS", "HST", "UTC"), {"t.csv": RAW.replace("00,", "00 HST,")}
+    ),
+    "another unit": Case("telemetry t.csv", ("t.csv", "airmass", "kg"), {"t.csv": "time,airmass\n,kg\n2016-01-01,1\n"}),
+    "a gzip file that is cut": Case(
+        "telemetry t.csv.gz", ("t.csv.gz", "truncated"), {"t.csv.gz": gzip.compress(b"a" * 9)[:15]}
+    ),
 }
 
 

@@ -116,6 +116,14 @@ def test_a_sensor_that_never_moves(tmp_path: Path, rng: np.random.Generator, col
     assert np.isnan(telemetry.readings[channel].values).all()
 
 
+def test_without_times_a_constant_is_named_and_kept(tmp_path: Path) -> None:
+    telemetry = load(write(tmp_path, {"DIMMSEE": np.full(40, 0.9), "AIRMASS": np.full(40, 1.2)}), "decam")
+    assert [str(f) for f in telemetry.findings] == [
+        "DIMMSEE: stays 0.9 arcsec in all rows: is the sensor stuck? (kept, as there are no times)"
+    ]
+    assert telemetry.readings["seeing"].values == pytest.approx(0.9)
+
+
 def test_a_sensor_that_stops_for_a_while(tmp_path: Path, rng: np.random.Generator) -> None:
     columns = night(rng)
     columns["OUTTEMP"][120:260] = 10.44

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TIMES = ("utc", "iso", "isot")  # what a row of units may say of a column of times
 _BLANK = re.compile(r"\A\s*(\n|\Z)|\n[ \t\r]*\n")  # an empty line, which is no row
+_DATE = re.compile(r"\d{2,4}[-:/]\d\d")  # the first row of values may hold a time and nothing else
 _NAMED_UNIT = re.compile(r"\s*[(\[]([^()\[\]]*)[)\]]\s*$")  # "wind velocity (m/s)"
 
 
@@ -65,13 +66,16 @@ def read_csv(path: Path, data: bytes, max_rows: int, bare: bool, wrong: str) -> 
     check_names(names, path, lines[0])
     if len(head) == 1 and len(names) == 1:
         raise UserError(wrong, file=path)
-    without = len(head) == 1 or any(is_number(cell) and cell != "1" for cell in head[1])
+    without = len(head) == 1 or any(is_number(cell) and cell != "1" or _DATE.match(cell) for cell in head[1])
     if without and (not bare or len(head) == 1):
         line = lines[min(1, len(lines) - 1)]
         raise UserError("the second row must give the units, empty for pure numbers", file=path, line=line)
     skip = 1 if without else 2
-    found = _fast(text, names, lines[skip - 1], max_rows)
-    if found is None:
+    numbers: Sequence[int]
+    fast = _fast(text, names, lines[skip - 1], max_rows)
+    if fast is not None:
+        columns, numbers = fast
+    else:
         rows, lines = _rows(path, text, max_rows + skip)
         if len(rows) >= max_rows + skip:
             raise UserError(f"more than {max_rows} rows", file=path)
@@ -79,8 +83,7 @@ def read_csv(path: Path, data: bytes, max_rows: int, bare: bool, wrong: str) -> 
             if len(cells) != len(names):
                 raise UserError(f"has {len(cells)} cells for {len(names)} columns", file=path, line=line)
         columns = [np.array([row[k] for row in rows[skip:]], dtype=object) for k in range(len(names))]
-        found = columns, lines[skip:]
-    columns, numbers = found
+        numbers = lines[skip:]
     if len(columns[0]) > max_rows:
         raise UserError(f"more than {max_rows} rows", file=path)
     units = [""] * len(names) if without else head[1]

@@ -55,8 +55,8 @@ def read_headers(path: str | Path) -> Table:
             refused.append(error)
     if not rows:
         raise UserError(f"none of {len(files)} files has a readable header: {refused[0]}", file=path)
-    for error in refused[:5]:
-        log.warning("left out: %s", error)
+    for each in refused[:5]:
+        log.warning("left out: %s", each)
     if len(refused) > 5:
         log.warning("left out: %d more such files in %s", len(refused) - 5, path)
     return _table(rows)

@@ -216,7 +216,7 @@ def _parquet(path: Path, data: bytes) -> Table:
             raise UserError(f"larger than {MAX_ROWS} rows or {MAX_BYTES // 2**20} MB", file=path)
         schema = pq.read_schema(io.BytesIO(data))
         check_names(schema.names, path)
-        table = QTable.read(path, format="parquet")
+        table = QTable.read(io.BytesIO(data), format="parquet")
         _check_units(table, path)
         for name in table.colnames:
             text = ((schema.field(name).metadata or {}).get(b"unit") or b"").decode()

@@ -23,12 +23,12 @@ def numbers(
     """
     from astropy.utils.masked import Masked
 
-    mask = np.zeros(len(column), bool)
+    mask: Any = np.zeros(len(column), bool)
     if isinstance(column, Masked):
-        mask, column = np.broadcast_to(column.mask, np.shape(column.mask)), column.unmasked
+        mask, column = np.asarray(column.mask), column.unmasked
     elif isinstance(column, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(column)
-    values = np.asarray(np.ma.getdata(getattr(column, "value", column)))
+    values: Any = np.asarray(np.ma.getdata(getattr(column, "value", column)))
     if item is not None and values.ndim == 2 and values.dtype.kind in "iuf":
         found = values[:, item - 1].astype(float) if item <= values.shape[1] else np.full(len(values), np.nan)
         mask = mask[:, item - 1] if mask.ndim == 2 and item <= mask.shape[1] else np.zeros(len(values), bool)

@@ -96,8 +96,8 @@ def kind_of(name: str) -> tuple[str, str]:
 def read_channels(table: Table, each: KeywordMap, path: str | Path, bands: Sequence[str] = ()) -> Telemetry:
     """The canonical channels that a table gives through a keyword map.
 
-    Of a table with units, columns with canonical names are read too, where the map does not speak of them; with a band of `bands` or of one
-    letter behind the name, "seeing_g", they are that band's.
+    Of a table with units, columns with canonical names are read too, where the map does not speak of them; with a band
+    of `bands` or of one letter behind the name, "seeing_g", they are that band's.
     Raises UserError, naming file and column, for a unit of another kind and for times that are not UTC.
     """
     path, place, columns = Path(path), placer(table), Columns.of(table)
@@ -151,7 +151,6 @@ def _reading(
         given, new_raw, new_coded = _values(table, each, name, source, columns, path, found)
         new = convert(_formed(new_raw, source.form), *_units(given, source.form, name))
         new = 90 - new if source.form == "zenith distance" else new
-        new = np.where(np.abs(new) < 1e300, new, np.nan)
         coded += new_coded if values is None else 0
         if values is None or raw is None:
             values, raw = new, new_raw
@@ -186,7 +185,8 @@ def _values(
             members.append(got)
             given = _unit_of(table, each, column, name, source, path)
         groups.append(_mean(members))
-    return given, sum(groups) / len(groups), coded
+    mean = np.mean(groups, axis=0)
+    return given, np.where(np.abs(mean) < 1e100, mean, np.nan), coded
 
 
 def _mean(members: list[np.ndarray]) -> np.ndarray:

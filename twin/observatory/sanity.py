@@ -17,7 +17,7 @@ VARYING: dict[str, float] = {
     "outside_temperature": 3.0, "dome_temperature": 3.0, "mirror_temperature": 3.0, "mirror_air_temperature": 3.0,
     "truss_temperature": 3.0, "humidity": 0.3, "pressure": 4.0, "detector_temperature": 10.0,
 }  # fmt: skip
-STUCK_TOO = ("seeing", "wind_speed", "wind_direction", "guider_rms", "tau0", "measured_fwhm", "azimuth", "airmass")
+STUCK_TOO = ("seeing", "wind_speed", "wind_direction", "guider_rms", "tau0", "measured_fwhm")
 _LONG = 0.25  # days of one value in which a sensor is stuck
 _MANY = 50  # rows of it
 
@@ -68,8 +68,11 @@ def check_channel(reading: Reading, days: np.ndarray | None, place: Place, site:
     if len(stuck):
         value = f"{reading.values[stuck[0]]:g} {KINDS[kind].unit}".rstrip()
         span = "in all rows" if whole else f"for {len(stuck)} rows from {place(int(stuck[0]))}"
-        say("stuck", f"stays {value} {span}: the sensor is stuck", stuck, "channel" if whole else "missing")
-        reading.values[stuck] = np.nan
+        if days is None:  # rows without times may be of one moment, or made up
+            say("stuck", f"stays {value} {span}: is the sensor stuck? (kept, as there are no times)", stuck)
+        else:
+            say("stuck", f"stays {value} {span}: the sensor is stuck", stuck, "channel" if whole else "missing")
+            reading.values[stuck] = np.nan
     spikes = _spikes(reading, days)
     if len(spikes):
         value = f"{reading.values[spikes[0]]:g} {KINDS[kind].unit}".rstrip()

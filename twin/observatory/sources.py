@@ -51,7 +51,9 @@ def read_source(path: str | Path) -> Table:
     try:
         return read_table(path)
     except UserError as error:
-        if "holds no table" not in error.problem and "before its first table" not in error.problem:
+        if not any(
+            word in error.problem for word in ("holds no table", "before its first table", "not a readable FITS")
+        ):
             raise
         table = read_headers(path)
         if detect(table) is None:

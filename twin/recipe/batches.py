@@ -61,9 +61,8 @@ class Batches:
     def _jitted(self, cls: str) -> Any:
         def one(seed: Array, shard: Array, index: Array, exposure: Array) -> dict[str, Array]:
             key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), shard), index)
-            return stored(
-                self._program.sample(key, exposure, cls), self._program.state(exposure), self._program.stacked
-            )
+            sample, state = self._program.sample(key, exposure, cls), self._program.state(exposure)
+            return stored(sample, state, self._program.stacked, self._program.instrument.config.detector)
 
         def block(seed: Array, shard: Array, index: Array, exposures: Array) -> dict[str, Array]:
             return jax.lax.map(lambda a: one(seed, shard, *a), (index, exposures), batch_size=_INNER)
@@ -73,9 +72,11 @@ class Batches:
         return jax.jit(jax.shard_map(block, mesh=self._mesh, in_specs=specs, out_specs=spread, check_vma=False))
 
 
-def stored(sample: Sample, state: ImagerState, stacked: bool) -> dict[str, Array]:
+def stored(
+    sample: Sample, state: ImagerState, stacked: bool, effects: detector.DetectorConfig | None = None
+) -> dict[str, Array]:
     """A sample in the types in which it is stored."""
-    rms = detector.noise_rms(state, stacked)
+    rms = detector.noise_rms(state, stacked, effects)
     out = {"noise/rms": rms, "noise/gain": state.gain, "truth": sample.truth}
     if stacked:
         scale = rms * QUANTUM

@@ -115,10 +115,10 @@ class Program:
         state = self.state(exposure)
         transfer = psf.otf(self.optics, state, self.canvas.grid)
         rendered = optical.render_class(cls, truth, state, transfer, self.canvas)
-        if obs is not None:
-            numpyro.factor("frame", detector.log_prob(obs, rendered.expected, state, self.stacked))
-            return None
         effects = self.instrument.config.detector
+        if obs is not None:
+            numpyro.factor("frame", detector.log_prob(obs, rendered.expected, state, self.stacked, effects))
+            return None
         frame = detector.expose(numpyro.prng_key(), rendered.expected, state, effects, self.stacked)
         label = optical.labels(cls, rendered) | {"class": jnp.uint8(self.classes.index(cls))}
         return Sample(frame, label, self._flatten(truth))

@@ -32,5 +32,5 @@ def expose(
     """The frame (B, npix, npix) [count] of an expected image above the sky [count]: raw counts, or a sky-subtracted
     stack, with the effects that `detector` names."""
     if stacked:
-        return expose_stack(key, expected, state, None if detector is None else detector.masks)
+        return expose_stack(key, expected, state, detector)
     return expose_single(key, expected, state, detector)

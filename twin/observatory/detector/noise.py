@@ -12,16 +12,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from twin.observatory.detector.config import DetectorConfig
 from twin.observatory.state import ImagerState
 
-REACH = 2  # the resampling kernel is cut at this many pixels
 _ROUNDING = 1 / 12  # variance that whole counts add (Sheppard 1897, Proc. London Math. Soc. 29, 353) [count^2]
 
 
-def kernel(sigma: Array) -> Array:
-    """(..., 2 reach + 1) taps of a Gaussian of `sigma` pixels that sum to 1; sigma = 0 gives a delta."""
-    offset = np.arange(-REACH, REACH + 1, dtype=np.float32)
-    taps = jnp.exp(-0.5 * offset**2 / jnp.maximum(sigma, 0.05)[..., None] ** 2)
+def kernel(sigma: Array, detector: DetectorConfig | None = None) -> Array:
+    """(..., 2 reach + 1) taps of the resampling kernel, of sum 1, for a Gaussian of `sigma` pixels; see DetectorConfig.
+
+    Sampled: exp(-k^2 / (2 sigma^2)), reach 2, sigma = 0 gives a delta. Band-limited: the integral over |f| < 1/2 of
+    exp(-2 pi^2 sigma^2 f^2) cos(2 pi f k), reach 6.
+    """
+    if detector is None or detector.resampling == "sampled":
+        offset = np.arange(-2, 3, dtype=np.float32)
+        taps = jnp.exp(-0.5 * offset**2 / jnp.maximum(sigma, 0.05)[..., None] ** 2)
+    else:
+        f = (np.arange(32) + 0.5) / 64  # midpoints: 1e-5 for so few taps
+        wave = np.cos(2 * np.pi * f[:, None] * np.arange(-6, 7)).astype(np.float32)
+        taps = jnp.exp(-2 * np.pi**2 * (f**2).astype(np.float32) * sigma[..., None] ** 2) @ wave
     return taps / taps.sum(-1, keepdims=True)
 
 
@@ -36,12 +45,12 @@ def background_variance(state: ImagerState) -> Array:
     return state.sky * state.gain + state.dark + state.read_noise**2
 
 
-def noise_rms(state: ImagerState, stacked: bool) -> Array:
+def noise_rms(state: ImagerState, stacked: bool, detector: DetectorConfig | None = None) -> Array:
     """Standard deviation (B,) of an empty pixel of a stack, after resampling, or of a single exposure [count]."""
     white = jnp.sqrt(background_variance(state)) / state.gain
     if not stacked:
         return jnp.sqrt(white**2 + _ROUNDING)
-    return white * jnp.sum(kernel(state.resampling) ** 2, -1)
+    return white * jnp.sum(kernel(state.resampling, detector) ** 2, -1)
 
 
 def level(state: ImagerState) -> Array:
@@ -56,7 +65,9 @@ def sky_residual(state: ImagerState, npix: int) -> Array:
     return constant + gx * ramp[None, None, :] + gy * ramp[None, :, None]
 
 
-def log_prob(counts: Array, expected: Array, state: ImagerState, stacked: bool) -> Array:
+def log_prob(
+    counts: Array, expected: Array, state: ImagerState, stacked: bool, detector: DetectorConfig | None = None
+) -> Array:
     """Log likelihood of a frame given the expected image above the sky: Gaussian with the pixel's variance.
 
     Counts are those of `expose_stack` or of `expose_single`, below saturation. Correlations of resampled noise are left
@@ -69,7 +80,7 @@ def log_prob(counts: Array, expected: Array, state: ImagerState, stacked: bool) 
     var = variance(expected, state)
     if stacked:
         empty = sky_residual(state, expected.shape[-1])
-        var = var * jnp.sum(kernel(state.resampling) ** 2, -1)[:, None, None] ** 2
+        var = var * jnp.sum(kernel(state.resampling, detector) ** 2, -1)[:, None, None] ** 2
     else:
         empty = level(state)[:, None, None]
         var = var + _ROUNDING

@@ -8,42 +8,44 @@ import numpy as np
 from jax import Array
 
 from twin.numerics.poisson import poisson
-from twin.observatory.detector.config import Masks
-from twin.observatory.detector.noise import REACH, kernel, sky_residual, variance
+from twin.observatory.detector.config import DetectorConfig, Masks
+from twin.observatory.detector.noise import kernel, sky_residual, variance
 from twin.observatory.state import ImagerState
 
 _MASKS = 101  # stream of random numbers beside that of the noise, which masks do not change
 _MOST = 10  # discs in a frame of one exposure
 
 
-def expose_stack(key: Array, expected: Array, state: ImagerState, masks: Masks | None = None) -> Array:
+def expose_stack(key: Array, expected: Array, state: ImagerState, detector: DetectorConfig | None = None) -> Array:
     """Sky-subtracted stack (B, npix, npix) [count, float32] of an expected image above the sky [count].
 
-    With `masks` the variance of a pixel grows as its share of exposures falls; pixels with none hold 0, see `valid`.
+    With the detector's `masks` the variance of a pixel grows as its share of exposures falls; pixels with none hold 0,
+    see `valid`.
     """
     bands, npix = expected.shape[0], expected.shape[-1]
-    r = REACH
+    taps, masks = kernel(state.resampling, detector), detector.masks if detector else None
+    r = taps.shape[-1] // 2
     white = jax.random.normal(key, (bands, npix + 2 * r, npix + 2 * r), jnp.float32)
     # the border only feeds the kernel: it takes the variance of the empty sky
     sigma = jnp.sqrt(variance(jnp.pad(expected, ((0, 0), (r, r), (r, r))), state))
+    share = jnp.ones((bands, npix, npix), jnp.float32)
     if masks is not None:
-        share = coverage(jax.random.fold_in(key, _MASKS), white.shape, masks)
-        sigma = sigma * jnp.sqrt(mean_coverage(masks) / jnp.maximum(share, 1 / masks.epochs))
-    noise, taps = white * sigma, kernel(state.resampling)
+        share = coverage(jax.random.fold_in(key, _MASKS), expected.shape, masks)
+        seen = jnp.pad(share, ((0, 0), (r, r), (r, r)), mode="edge")
+        sigma = sigma * jnp.sqrt(mean_coverage(masks) / jnp.maximum(seen, 1 / masks.epochs))
+    noise = white * sigma
     noise = sum(taps[:, k, None, None] * noise[:, k : k + npix, :] for k in range(2 * r + 1))  # type: ignore[assignment]
     noise = sum(taps[:, k, None, None] * noise[:, :, k : k + npix] for k in range(2 * r + 1))  # type: ignore[assignment]
     frame = jnp.minimum(expected + noise + sky_residual(state, npix), state.saturation[:, None, None])
-    return frame if masks is None else jnp.where(share[:, r:-r, r:-r] > 0, frame, 0.0)
+    return frame if masks is None else jnp.where(share > 0, frame, 0.0)
 
 
-def valid(key: Array, shape: tuple[int, ...], masks: Masks | None) -> Array:
+def valid(key: Array, shape: tuple[int, ...], detector: DetectorConfig | None = None) -> Array:
     """(B, npix, npix) pixels that at least one exposure of the stack saw, of the frame that `expose_stack` makes of the
     same key."""
-    if masks is None:
+    if detector is None or detector.masks is None:
         return jnp.ones(shape, bool)
-    bands, npix, r = shape[0], shape[-1], REACH
-    share = coverage(jax.random.fold_in(key, _MASKS), (bands, npix + 2 * r, npix + 2 * r), masks)
-    return share[:, r:-r, r:-r] > 0
+    return coverage(jax.random.fold_in(key, _MASKS), shape, detector.masks) > 0
 
 
 def mean_coverage(masks: Masks) -> float:

@@ -63,13 +63,14 @@ class Physics:
 
     @property
     def row(self) -> np.ndarray:
-        """Telemetry of the exposure: its airmass and exposure time from the header, the laws' centres else."""
-        cards = {"airmass": "AIRMASS", "exptime": "EXPTIME"}
+        """Telemetry of the exposure: what the header says under a channel's keywords and within its range, the laws'
+        centres else."""
+        field = {"field_x": self.stars.centre[0], "field_y": self.stars.centre[1]}
         row = []
         for channel in self.unknowns.imager.telemetry_channels:
-            value = number(self.stars.header, cards.get(channel.kind, ""))
-            place = {"field_x": self.stars.centre[0], "field_y": self.stars.centre[1]}.get(channel.kind)
-            row.append(place if place is not None else value if np.isfinite(value) else channel.at(0.0))
+            words = (*channel.keywords, channel.kind.upper())
+            said = [field[channel.kind]] if channel.kind in field else [number(self.stars.header, k) for k in words]
+            row.append(next((v for v in said if channel.low <= v <= channel.high), channel.at(0.0)))
         return np.array(row, np.float32)
 
     def at(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

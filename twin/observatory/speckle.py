@@ -13,10 +13,12 @@ v_l tau, so that (Isserlis 1918, Biometrika 12, 134)
     var a2 = ... (Gxx Gyy + Gxy^2),   cov = ... Gxy (Gxx - Gyy),
 
 and the mean tilt has the covariance (2 / t) int (1 - tau / t) G dtau. All fall as 1 / t once winds have blown through a
-few outer scales. Two numbers come from the full integral over pairs of points in the pupil, with cosh C - 1 for
-C^2 / 2: separations of 0.7 r0 weigh most in an ellipticity, and the pupil smooths as if layers passed it at a distance
+few outer scales. Two things are fitted: the one separation s = 0.78 r0 that stands for those which weigh in an
+ellipticity, to `twin.observatory.flow` (telescopes of 0.5, 1 and 2.4 m: within 7 %); and how the pupil smooths G, as if
+layers passed it at a distance b, to the full integral over pairs of its points (within 2 % for D = 0.5 to 4 m, L0 = 10
+to 60 m):
 
-    b^2 = [0.495 D / (1 + 2 D / L0)]^2 + 0.7 s^2   (within 2 % for D = 0.5 to 4 m, L0 = 10 to 60 m).
+    b^2 = [0.495 D / (1 + 2 D / L0)]^2 + 0.7 s^2.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from twin.numerics.pupil import annular_otf
 from twin.numerics.turbulence import structure_function
 
 ARCSEC = np.pi / 180 / 3600
-_SEPARATION = 0.7  # of r0
+_SEPARATION = 0.78  # of r0
 _NODES = 32  # of the integral over the lag
 
 
@@ -93,8 +95,9 @@ def winds(layers: Layers, r0_500: Array, tau0: Array, ground: Array, aloft: Arra
     speeds = jnp.where(heights > 5000, speeds * high, jnp.where(heights < 1000, low, speeds))
     speeds = jnp.maximum(speeds, 0.5)  # no night is so calm that turbulence stands still
     shares = jnp.asarray(layers.shares, jnp.float32)
-    scale = 0.314 * r0_500 / tau0 * (shares * speeds ** (5 / 3)).sum() ** -0.6
-    return speeds * jnp.where(jnp.isnan(scale), 1.0, scale)
+    told = ~jnp.isnan(tau0)  # a NaN on the way not taken would still be one in the gradient
+    scale = 0.314 * r0_500 / jnp.where(told, tau0, 1.0) * (shares * speeds ** (5 / 3)).sum() ** -0.6
+    return speeds * jnp.where(told, scale, 1.0)
 
 
 def _fit(order: float, power: float) -> np.ndarray:

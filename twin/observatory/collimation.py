@@ -111,5 +111,7 @@ class Alignment:
         if self.config.field:
             radius = self.config.field.radius
             x, y = channel("field_x") / radius, channel("field_y") / radius
+            inside = 1 / jnp.sqrt(jnp.maximum(x * x + y * y, 1.0))  # polynomials run away outside their disc
+            x, y = x * inside, y * inside
             total = total.at[: len(self._table)].add(double_zernike(self._table, x, y))
         return total

@@ -58,13 +58,13 @@ class Layer(_Strict):
 
     height: Annotated[float, quantity("m", ge=0, le=40000)]
     weight: Annotated[float, quantity("", gt=0)]
-    wind: Annotated[float, quantity("m/s", ge=0, le=150)]
+    wind: Annotated[float, quantity("m/s", gt=0, le=150)]
     direction: Angle
 
 
 class Speckle(_Strict):
-    """The residual of a finite exposure. Winds are scaled to the coherence time that telemetry gives (tau0, or else
-    wind_200mb)."""
+    """The residual of a finite exposure (twin.observatory.speckle). Winds follow the channels tau0, wind_speed and
+    wind_200mb where the instrument has them."""
 
     layers: tuple[Layer, ...] = Field(min_length=1, max_length=64)
 

@@ -74,7 +74,11 @@ class Imager:
         extremes = [[channel.at(z) for channel in self.telemetry_channels] for z in (-_RARE, _RARE)]
         if not self.physics.zernikes:
             return self.optics_of(np.array(extremes))
-        trials = self.draw_exposures(0, _TRIALS)  # which channels go together in the worst alignment, draws know
+        # which channels go together in the worst alignment, only trials tell
+        deviates = np.random.default_rng(0).standard_normal((_TRIALS, len(self.telemetry_channels)))
+        with jax.ensure_compile_time_eval():
+            drawn = nights.from_deviates(self.telemetry_channels, jnp.asarray(deviates, jnp.float32))
+        trials = np.array(drawn)
         trials[:2, self._seeing] = np.array(extremes)[:, self._seeing]
         return self.optics_of(trials)
 
@@ -87,7 +91,7 @@ class Imager:
         stroke = 1.1 * np.linalg.norm(exposures[:, self._zernikes], axis=1).max() * 1e-9
         if self.physics.zernikes:
             with jax.ensure_compile_time_eval():
-                opd = jax.vmap(self._aberration)(jnp.asarray(exposures, jnp.float32))
+                opd = jax.jit(jax.vmap(self._aberration))(jnp.asarray(exposures, jnp.float32))
             stroke = 1.1 * np.linalg.norm(np.asarray(opd, float), axis=1).max()
         best = exposures[:, self._seeing].min() if self.config.atmosphere else np.nan
         colour = max((w / REFERENCE) ** (1 - self.config.air.wavelength_exponent) for w in wavelengths)
@@ -98,6 +102,7 @@ class Imager:
             wavelengths,
             self.config.atmosphere,
             stroke=float(stroke),
+            speckle=self.config.speckle is not None,
             max_r0=float(_USUAL * sharpest) if self.config.atmosphere else np.inf,
             reach=float(2.1 * sharpest) if self.config.atmosphere else None,
         )
@@ -204,7 +209,7 @@ class Imager:
             sky_residual=left * noise[:, None],
             exptime=exptime * frame.coverage,
             reads=reads,
-            anisotropy=jnp.zeros((bands, 2), jnp.float32),
+            anisotropy=self.physics.anisotropy(channel, r0, weight, exptime * frame.coverage),
         )
 
     @cached_property

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
-from twin.observatory import air, shake, sky, space
+from twin.observatory import air, effects, shake, sky, space, speckle
 from twin.observatory.collimation import Alignment
 from twin.observatory.config import InstrumentConfig
 from twin.schema import Node
@@ -50,6 +51,16 @@ def needs(config: InstrumentConfig) -> Iterator[tuple[tuple[str | int, ...], tup
         yield ("orbit",), ("orbit_phase",)
 
 
+def _layers(layers: tuple[effects.Layer, ...]) -> speckle.Layers:
+    whole = sum(layer.weight for layer in layers)
+    return speckle.Layers(
+        tuple(layer.height for layer in layers),
+        tuple(layer.weight / whole for layer in layers),
+        tuple(layer.wind for layer in layers),
+        tuple(layer.direction for layer in layers),
+    )
+
+
 class Physics:
     """The optional physics of one instrument, checked against its channels.
 
@@ -70,6 +81,7 @@ class Physics:
         self._check_sky(node)
         self.alignment = Alignment(config.collimation, node)
         self.zernikes = max(self.alignment.count, 1 if config.orbit else 0)
+        self.layers = _layers(config.speckle.layers) if config.speckle else None
         self._wavelengths = tuple(band.wavelength * 1e-9 for band in config.bands.values())
 
     def _check_sky(self, node: Node) -> None:
@@ -120,6 +132,25 @@ class Physics:
             variance = self.config.shake.guider * channel("guider_rms") ** 2
             parts.append(shake.elliptical(jnp.sqrt(variance), jnp.float32(0), jnp.float32(0)))
         return sum(parts[1:], parts[0]) if parts else None
+
+    def anisotropy(self, channel: Channel, r0: Array, weight: Array, exptime: Array) -> Array:
+        """(B, 2) of what a finite exposure leaves: deviates of the channels speckle_1, speckle_2 times the covariance
+        that the layers give; zero where it is not asked for. Epochs count together."""
+        if self.layers is None:
+            return jnp.zeros((len(self._wavelengths), 2), jnp.float32)
+
+        def told(kind: str) -> Array:
+            return channel(kind)[0] if kind in self._given else jnp.float32(jnp.nan)
+
+        zenith = 0.976 * air.REFERENCE / air.ARCSEC / channel("seeing")[0]
+        speeds = speckle.winds(self.layers, zenith, told("tau0"), told("wind_speed"), told("wind_200mb"))
+        mean = jnp.sum(weight * r0 ** (-5 / 3), -1) ** -0.6
+
+        def one(r0: Array, outer_scale: Array, exptime: Array) -> Array:
+            return speckle.residual(self.layers, self.config.diameter, r0, outer_scale, exptime, speeds)[0]
+
+        covariance = jax.vmap(one)(mean, channel("outer_scale"), exptime)
+        return speckle.anisotropy(jnp.stack([channel("speckle_1"), channel("speckle_2")], -1), covariance)
 
     def shift(self, channel: Channel) -> Array | None:
         """(B, 2) [arcsec] by which refraction sets the bands apart; None where it is not asked for."""

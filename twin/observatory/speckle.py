@@ -208,7 +208,7 @@ def ellipticity_response(
     <g> = 1, and de/da = <g D> / 4 / (1 - <8 - 8 g + g^2> / 4).
     """
     share = (np.arange(400) + 0.5) / 400
-    f = share * diameter / wavelength
+    f = jnp.asarray(share * diameter / wavelength)
     r = jnp.asarray(share * diameter)
     phase = structure_function(r, r0, outer_scale)
     otf = annular_otf(share, obscuration) * jnp.exp(-0.5 * phase - 2 * (pi * f) ** 2 * blur) * share

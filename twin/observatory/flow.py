@@ -124,15 +124,15 @@ def exposures(
     """
     frames = max(round(seconds / step), 1)
     blown = [_Blown(rng, setup, layers, i, frames * count, step) for i in range(len(layers.shares))]
-    lit = np.nonzero(setup.pupil)
-    still = np.angle(setup.pupil[lit]).astype(np.float32)[:, None]
+    iy, ix = np.nonzero(setup.pupil)
+    still = np.angle(setup.pupil[iy, ix]).astype(np.float32)[:, None]
     for k in range(count):
         total = np.zeros((setup.grid, setup.grid))
         for first in range(0, frames, 64):
             some = min(64, frames - first)
             phase = still + sum(layer(k * frames + first, some) for layer in blown)
             field = np.zeros((some, setup.grid, setup.grid), np.complex64)
-            field.real[:, *lit], field.imag[:, *lit] = np.cos(phase).T, np.sin(phase).T
+            field.real[:, iy, ix], field.imag[:, iy, ix] = np.cos(phase).T, np.sin(phase).T
             wave = scipy.fft.ifft2(field, norm="forward", overwrite_x=True)
             total += (wave.real**2 + wave.imag**2).sum(0)
         yield setup.finish(total)

@@ -90,7 +90,8 @@ def winds(layers: Layers, r0_500: Array, tau0: Array, ground: Array, aloft: Arra
     """
     heights, speeds = np.array(layers.heights), jnp.asarray(layers.speeds, jnp.float32)
     jet = layers.speeds[int(np.argmin(np.abs(heights - 12000)))]
-    high = jnp.where(jnp.isnan(aloft), 1.0, aloft / jet)
+    # NaNs are replaced before any arithmetic: derivatives by the other numbers would become NaN as well
+    high = jnp.where(jnp.isnan(aloft), jet, aloft) / jet
     low = jnp.where(jnp.isnan(ground), speeds, ground)
     speeds = jnp.where(heights > 5000, speeds * high, jnp.where(heights < 1000, low, speeds))
     speeds = jnp.maximum(speeds, 0.5)  # no night is so calm that turbulence stands still

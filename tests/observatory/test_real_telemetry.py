@@ -72,6 +72,8 @@ def test_a_real_table_without_units_is_read_through_its_map(real_data, caplog):
     assert {"airmass", "exptime", "transparency", "sky_brightness", "measured_fwhm"} <= set(found.readings)
     assert "seeing" not in found.readings  # theirs is measured on the image
     assert [f.kind for f in found.findings] == ["duplicate", "gap", "range"]
+    # pointing, time and site give the airmass of nearly every row: the clock is UTC, and the sky is where it should be
+    assert np.isfinite(found.readings["azimuth"].values).mean() > 0.999
     with gzip.open(source, "rt") as stream:
         airmass = np.array([float(row["airmass"]) for row in csv.DictReader(stream)])
     ps1 = load_instrument("ps1")
@@ -109,8 +111,10 @@ def test_a_folder_of_fits_files_of_three_cameras(real_data):
     assert "39 files show 13 exposures" in said
     assert "13 rows, first mzlsbass2__k4m_160319_075112_ooi_zd_ls9-psfex.fits.gz: no telemetry in the header" in said
     assert np.isfinite(found.readings["mirror_temperature"].values).sum() == 10
-    site = found.readings["pressure"].values
-    assert np.nanmin(site) > 770
+    assert np.nanmin(found.readings["pressure"].values) > 770
+    assert "3 rows, first " in said
+    assert "of another instrument (90prime, Mosaic3)" in said
+    assert np.isfinite(found.readings["moon_altitude"].values).sum() == 10
 
 
 def test_weather_of_a_monitor(real_data):

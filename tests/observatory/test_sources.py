@@ -193,6 +193,26 @@ def test_the_parallactic_angle_is_that_of_the_header() -> None:
     assert found == pytest.approx([46.28, 23.54, 15.23], abs=0.3)
 
 
+def test_what_time_and_pointing_tell(tmp_path: Path) -> None:
+    text = "INSTRUME,DATE-OBS,TELRA,TELDEC,AIRMASS\n"
+    rows = [
+        f"DECam,2016-09-09T{h:02d}:{m:02d}:00,20:46:08.958,-53:40:35.792,{{}}\n" for h, m in ((1, 53), (3, 0), (5, 30))
+    ]
+    given = ("1.09", "1.10", "1.48")
+    found = load(csv(tmp_path, text + "".join(row.format(x) for row, x in zip(rows, given, strict=True))))
+    assert values(found, "elevation")[0] == pytest.approx(90 - 23.84, abs=0.2)  # the header's own ZD, AZ
+    assert values(found, "azimuth")[0] == pytest.approx(171.27, abs=0.5)
+    assert found.findings == []
+    assert values(found, "moon_illumination") == pytest.approx(0.46, abs=0.02)
+    assert values(found, "galactic_latitude") == pytest.approx(-38.34, abs=0.05)
+    wrong = load(csv(tmp_path, text + "".join(row.format("2.2") for row in rows)))
+    assert [f.kind for f in wrong.findings] == ["pointing"]
+    assert "AIRMASS: 3 rows, first line 2: is 2.2, but 1.09 by pointing, time and site: is the time UTC?" in str(
+        wrong.findings[0]
+    )
+    assert values(wrong, "elevation") == pytest.approx(elevation_of(np.full(3, 2.2)))  # the airmass is believed
+
+
 def test_the_maps_know_their_sites() -> None:
     for name in ("decam", "lamost", "mmt", "ps1"):
         assert load_map(name).site is not None

@@ -42,7 +42,7 @@ def line_of(text: str, start: str) -> list[str]:
 def test_what_is_printed(tmp_path: Path) -> None:
     text = report(csv(tmp_path), instrument="ps1")
     assert "3 exposures, 2016-09-09T01:00 to 2016-09-09T01:20 UTC" in text
-    assert 'keyword map "decam" (the one that fits best): 7 channels of 8 columns' in text
+    assert 'keyword map "decam" (the one that fits best): 5 channels of 8 columns' in text
     assert line_of(text, "seeing ") == ["seeing", "DIMMSEE", "arcsec", "2", "0.7", "0.8", "0.9", "arcsec", "1"]
     assert line_of(text, "airmass") == ["airmass", "AIRMASS", "2", "1.2", "1.25", "1.3", "1", "(bad)"]
     assert line_of(text, "outer_scale") == ["outer_scale", "all", "lognormal", "22", "m"]

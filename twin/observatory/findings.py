@@ -17,7 +17,7 @@ class Finding:
     """One problem of a telemetry file.
 
     kind     "gap", "order", "duplicate", "zone", "local time", "clock", "text", "sentinel", "range", "unit", "stuck",
-             "spike", "mixed", "pressure"
+             "spike", "mixed", "pressure", "pointing"
     column   where it stands in the file, "" for the whole file
     channel  canonical channel, "" for times and the whole file
     text     what is wrong, with the first place and the number of rows

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from twin.observatory.kinds import KINDS
@@ -105,6 +106,13 @@ class BandSource(_Strict):
     rename: dict[str, str] = {}
 
 
+class Pointing(_Strict):
+    """Keywords of the J2000 right ascension and declination: degrees, or hours and degrees as "20:46:09.1"."""
+
+    ra: tuple[str, ...] = ()
+    dec: tuple[str, ...] = ()
+
+
 class KeywordMap(_Strict):
     """A keyword map.
 
@@ -113,6 +121,7 @@ class KeywordMap(_Strict):
     missing     numbers and words that say "no value", besides empty cells and NaN
     utc_offset  local time minus UTC, for sources that write local time
     check       keywords of the time of day in UTC, which the times must agree with
+    pointing    where the telescope looked: with site and time it gives what is not written, moon and sun too
     """
 
     name: str = Field(min_length=1)
@@ -126,6 +135,7 @@ class KeywordMap(_Strict):
     utc_offset: Annotated[float, quantity("h", ge=-14, le=14)] = 0.0
     check: tuple[str, ...] = ()
     band: BandSource = BandSource()
+    pointing: Pointing = Pointing()
     exposure: tuple[str, ...] = ()
     channels: dict[str, tuple[Source, ...]] = Field(min_length=1)
 
@@ -231,13 +241,32 @@ def identified(each: KeywordMap, table: Table) -> bool:
     for identity in each.identify:
         if identity.columns and all(columns[name] for name in identity.columns):
             return True
-        name = columns[identity.keyword]
-        if name is not None and identity.has:
-            texts = [text for value in table[name][:1000] if (text := str(value).strip().lower())]
-            hits = sum(any(word.lower() in text for word in identity.has) for text in texts)
-            if texts and hits >= 0.5 * len(texts):
-                return True
+        own, others = _marked(identity, table[:1000], columns)
+        if own.any() and own.sum() >= others.sum():
+            return True
     return False
+
+
+def foreign_rows(each: KeywordMap, table: Table) -> tuple[np.ndarray, str]:
+    """(rows that carry the mark of another instrument, what that mark is called)."""
+    columns = Columns.of(table)
+    for identity in each.identify:
+        own, others = _marked(identity, table, columns)
+        if own.any():
+            name = columns[identity.keyword] or ""
+            words = sorted({str(table[name][int(row)]).strip() for row in np.flatnonzero(others)[:200]})
+            return np.flatnonzero(others), ", ".join(words[:4])
+    return np.zeros(0, int), ""
+
+
+def _marked(identity: Identity, table: Table, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
+    """(rows whose keyword has one of the texts, rows whose keyword has another)."""
+    name = columns[identity.keyword]
+    if name is None or table[name].dtype.kind not in "OSU":
+        return np.zeros(len(table), bool), np.zeros(len(table), bool)
+    texts = np.array([str(value).strip().lower() for value in table[name]])
+    own = np.array([any(word.lower() in text for word in identity.has) for text in texts], bool)
+    return own, ~own & (texts != "")
 
 
 def _shipped() -> dict[str, Path]:

@@ -16,7 +16,7 @@ from twin.observatory import sanity
 from twin.observatory.convert import Telemetry, read_channels
 from twin.observatory.derive import derive
 from twin.observatory.findings import finding, where
-from twin.observatory.keywords import BandSource, KeywordMap, TimeSource, detect, load_map
+from twin.observatory.keywords import BandSource, KeywordMap, Pointing, TimeSource, detect, load_map
 from twin.schema import UserError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 CANONICAL = KeywordMap.model_construct(
     name="canonical", description="canonical channels", instrument=None, identify=(), site=None, comments=False,
     missing=(), time=(TimeSource(keyword="time"),), utc_offset=0.0, check=(), band=BandSource(keywords=("band",)),
-    exposure=("exposure",), channels={},
+    pointing=Pointing(), exposure=("exposure",), channels={},
 )  # fmt: skip
 
 

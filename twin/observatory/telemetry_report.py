@@ -46,11 +46,11 @@ def run(
         node = find_instrument(str(found.map.instrument))
         config = read_config(node)
         chosen = config.name, build_channels(config, node), tuple(config.bands)
-    console = console or Console(width=max(Console().width, 100))
+    console = console or Console(width=max(Console().width, 110))
     console.print(_title(found, keyword_map is not None), highlight=False)
     console.print(_read(found))
     if chosen is not None:
-        console.print(*_stand_ins(found, chosen[0], chosen[1]), sep="\n")
+        console.print(*_stand_ins(found, *chosen), sep="\n")
     _problems(found, console)
     if out is not None:
         console.print(_write(found, out, sort), highlight=False)
@@ -63,7 +63,7 @@ def _title(found: Telemetry, told: bool) -> str:
         first, last = iso_of(np.array([np.nanmin(found.days), np.nanmax(found.days)]))
         span = f", {first[:16]} to {last[:16]} UTC" if last != first else f", {first[:19]} UTC"
     how = "as told" if told else "the one that fits best"
-    used = sum(bool(reading.source) for reading in found.readings.values())
+    used = sum(not reading.source.startswith("from ") for reading in found.readings.values())
     return (
         f"{found.path}: {len(found)} exposures{span}\n"
         f'keyword map "{found.map.name}" ({how}): {used} channels of {len(found.table.colnames)} columns\n'
@@ -74,11 +74,12 @@ def _read(found: Telemetry) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for name in ("channel", "from", "in"):
-        table.add_column(name, no_wrap=True)
+    table.add_column("channel", no_wrap=True)
+    table.add_column("from", overflow="ellipsis")
+    table.add_column("in", no_wrap=True)
     for name in ("rows", "min", "median", "max"):
-        table.add_column(name, justify="right")
-    table.add_column("unit")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
     table.add_column("missing", justify="right")
     lost = Counter[str]()
     for problem in found.findings:
@@ -97,7 +98,7 @@ def _read(found: Telemetry) -> Table:
     return table
 
 
-def _stand_ins(found: Telemetry, name: str, channels: tuple[Channel, ...]) -> list[object]:
+def _stand_ins(found: Telemetry, name: str, channels: tuple[Channel, ...], bands: tuple[str, ...]) -> list[object]:
     from rich.table import Table
 
     table = Table(f"missing, drawn from {name}'s prior", "rows", "law", "median", box=None, pad_edge=False)
@@ -105,7 +106,7 @@ def _stand_ins(found: Telemetry, name: str, channels: tuple[Channel, ...]) -> li
     for channel in channels:
         groups.setdefault(channel.kind, []).append(channel)
     for kind, members in groups.items():
-        absent = {rows_missing(found, channel) for channel in members}
+        absent = {rows_missing(found, channel, bands) for channel in members}
         if absent == {0}:
             continue
         medians = list(dict.fromkeys(f"{channel.at(0):.4g}" for channel in members))
@@ -123,10 +124,20 @@ def _stand_ins(found: Telemetry, name: str, channels: tuple[Channel, ...]) -> li
     return ["", table]
 
 
-def rows_missing(found: Telemetry, channel: Channel) -> int:
-    """Rows in which a file has no value for an instrument's channel."""
+def rows_missing(found: Telemetry, channel: Channel, bands: tuple[str, ...]) -> int:
+    """Rows in which a file has no value for an instrument's channel; of what is measured in one filter, in that one."""
     reading = found.readings.get(channel.name) or found.readings.get(channel.kind)
-    return len(found) if reading is None else int(np.isnan(reading.values).sum())
+    if reading is None:
+        return len(found)
+    absent = np.isnan(reading.values)
+    if (
+        KINDS[channel.kind].by_band
+        and channel.band is not None
+        and found.band is not None
+        and reading.channel == channel.kind
+    ):
+        absent = absent | (found.band != bands[channel.band])
+    return int(absent.sum())
 
 
 def _problems(found: Telemetry, console: Console) -> None:

@@ -53,7 +53,7 @@ def functional() -> Callable[[str], tuple[float, float, float]]:
             one = state
             for k, name in enumerate(STEPS):
                 one = moved(one, name, by[k])
-            return (psf_image(optics_of(SETUP), one, NPIX, PIXEL, pixel=SETUP.pixel)[0] * weight).sum()
+            return (psf_image(optics_of(SETUP, speckle=True), one, NPIX, PIXEL, pixel=SETUP.pixel)[0] * weight).sum()
 
         still = jnp.zeros(len(STEPS))
         assert value(still).dtype == jnp.float64

@@ -9,8 +9,9 @@ import pytest
 from astropy.table import QTable
 
 from twin.io.units import same_kind, unit
-from twin.observatory.keywords import detect, identified, list_maps, load_map, normal
+from twin.observatory.keywords import list_maps, load_map
 from twin.observatory.kinds import KINDS
+from twin.observatory.matching import detect, identified, normal
 from twin.schema import UserError
 
 SMALL = """\

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from twin.observatory.imager import load_instrument
+from twin.observatory.places import sun_altitude
 from twin.observatory.sources import load
-from twin.observatory.times import sun_altitude
 from twin.schema import UserError
 
 pytestmark = pytest.mark.real

@@ -10,7 +10,8 @@ from astropy.time import Time
 
 from twin.observatory.canonical import iso_of
 from twin.observatory.keywords import KeywordMap, Site, TimeSource, load_map
-from twin.observatory.times import clock_difference, read_times, sun_altitude
+from twin.observatory.places import sun_altitude
+from twin.observatory.times import clock_difference, read_times
 from twin.schema import UserError
 
 DAY = 57640.5  # 2016-09-09T12:00

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from twin.io.atomic import atomic_path
-from twin.observatory.convert import Telemetry, kind_of
-from twin.observatory.kinds import KINDS
+from twin.observatory.convert import Telemetry
+from twin.observatory.kinds import KINDS, kind_of
 
 _DAY0 = np.datetime64("1858-11-17T00:00:00.000", "ms")
 

@@ -6,22 +6,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from twin.io.units import convert, same_kind, unit
+from twin.io.units import convert
 from twin.observatory.columns import numbers
 from twin.observatory.findings import Finding, Place, finding, placer, where
-from twin.observatory.keywords import FORM_UNITS, Columns, KeywordMap, Source, normal
-from twin.observatory.kinds import KINDS
+from twin.observatory.forms import formed, unit_of, units_of
+from twin.observatory.keywords import KeywordMap, Source
+from twin.observatory.kinds import KINDS, kind_of
+from twin.observatory.matching import Columns, normal
 from twin.observatory.times import read_times
 from twin.schema import UserError
 
 if TYPE_CHECKING:
     from astropy.table import Table
-
-_IN_COMMENT = (re.compile(r"\[([^\]]+)\]"), re.compile(r"\(([^)]*)\)"), re.compile(r"\bin ([\w/ ]+)$"))
 
 
 @dataclass
@@ -85,14 +85,6 @@ class Telemetry:
         self.place = placer(self.table)
 
 
-def kind_of(name: str) -> tuple[str, str]:
-    """("seeing", "g") of "seeing_g", ("wind_speed", "") of "wind_speed"."""
-    if name in KINDS:
-        return name, ""
-    kind, _, band = name.rpartition("_")
-    return (kind, band) if kind in KINDS else (name, "")
-
-
 def read_channels(table: Table, each: KeywordMap, path: str | Path, bands: Sequence[str] = ()) -> Telemetry:
     """The canonical channels that a table gives through a keyword map.
 
@@ -149,7 +141,7 @@ def _reading(
         if values is not None and np.isfinite(values).all():
             break
         given, new_raw, new_coded = _values(table, each, name, source, columns, path, found)
-        new = convert(_formed(new_raw, source.form), *_units(given, source.form, name))
+        new = convert(formed(new_raw, source.form), *units_of(given, source.form, name))
         new = 90 - new if source.form == "zenith distance" else new
         coded += new_coded if values is None else 0
         if values is None or raw is None:
@@ -183,7 +175,7 @@ def _values(
                 problem = f'{where(bad, place)}: "{str(table[column][int(bad[0])])[:40]}" is no number'
                 found.append(finding("text", column, name, problem, bad, "missing"))
             members.append(got)
-            given = _unit_of(table, each, column, name, source, path)
+            given = unit_of(table, each, column, name, source, path)
         groups.append(_mean(members))
     mean = np.mean(groups, axis=0)
     return given, np.where(np.abs(mean) < 1e100, mean, np.nan), coded
@@ -195,70 +187,6 @@ def _mean(members: list[np.ndarray]) -> np.ndarray:
     stack = np.array(members)
     there = np.isfinite(stack)
     return np.where(there.any(0), np.where(there, stack, 0).sum(0) / np.maximum(there.sum(0), 1), np.nan)
-
-
-def _unit_of(table: Table, each: KeywordMap, column: str, name: str, source: Source, path: Path) -> str:
-    """Unit of a column: the table's, else that of the comment where the map trusts comments, else the map's."""
-    expected = FORM_UNITS.get(source.form, KINDS[kind_of(name)[0]].unit)
-    own = getattr(table[column], "unit", None)
-    if own is not None:
-        text = str(own)
-        if _fits(text, expected):
-            return "deg_C" if expected in ("deg_C", "K") and text == "deg" else text
-        if expected in ("deg_C", "K") and text in ("C", "F", "deg"):  # a coulomb, a farad, an angle
-            return {"C": "deg_C", "F": "deg_F", "deg": "deg_C"}[text]
-        raise UserError(f'the unit "{text}" is not one of {expected or "a pure number"}', file=path, key=column)
-    if each.comments and source.form != "share or percent":
-        for text in _comment_units(table.meta.get("comments", {}).get(column, "")):
-            if expected in ("deg_C", "K") and text.lower() in ("deg", "degree", "degrees"):
-                return "deg_C"
-            if _fits(text, expected):
-                return text
-    return source.unit
-
-
-def _comment_units(comment: str) -> list[str]:
-    found = [match[1] for pattern in _IN_COMMENT for match in pattern.finditer(comment)]
-    return [piece.strip() for text in found for piece in (text, *re.split(r"[;,]", text)) if piece.strip()]
-
-
-def _fits(text: str, expected: str | None) -> bool:
-    try:
-        return expected is None or (text not in ("", "1") or not expected) and same_kind(unit(text), unit(expected))
-    except ValueError:
-        return False
-
-
-def _formed(raw: np.ndarray, form: str) -> np.ndarray:
-    """The form's equation; units are left for later."""
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        if form == "square root":
-            return np.sqrt(np.where(raw >= 0, raw, np.nan))
-        if form == "moon age":
-            return 0.5 * (1 - np.cos(2 * np.pi * raw / 29.530588))
-        if form == "share or percent":
-            return np.where(raw > 1.05, raw * 0.01, raw)
-        if form == "magnitudes lost":
-            return 10 ** (-0.4 * raw)
-        if form == "logarithm":
-            return np.exp(raw)
-        if form == "r0":
-            return 1 / np.where(raw > 0, raw, np.nan)
-        return raw
-
-
-def _units(given: str, form: str, name: str) -> tuple[Any, Any]:
-    """(unit of the numbers that `_formed` gives, canonical unit)."""
-    from astropy import units as u
-
-    wanted = unit(KINDS[kind_of(name)[0]].unit)
-    if form in ("moon age", "share or percent", "magnitudes lost", "logarithm"):
-        return wanted, wanted
-    if form == "square root":
-        return unit(given) ** 0.5, wanted
-    if form == "r0":  # 1 / r0, times 0.976 x 500 nm
-        return u.Unit(0.976 * 500e-9 / unit(given).to(u.m) * u.rad), wanted
-    return unit(given), wanted
 
 
 def _band(table: Table, each: KeywordMap, columns: Columns) -> np.ndarray | None:

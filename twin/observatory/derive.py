@@ -8,8 +8,8 @@ from twin.observatory import places
 from twin.observatory.columns import numbers
 from twin.observatory.convert import Reading, Telemetry
 from twin.observatory.findings import finding, where
-from twin.observatory.keywords import Columns, Site, foreign_rows
-from twin.observatory.times import sun_altitude
+from twin.observatory.keywords import Site
+from twin.observatory.matching import Columns, foreign_rows
 
 
 def airmass_of(elevation: np.ndarray) -> np.ndarray:
@@ -57,7 +57,7 @@ def derive(found: Telemetry) -> None:
 
 def _from_pointing(found: Telemetry, days: np.ndarray, site: Site) -> None:
     """What time, site and pointing tell: elevation and azimuth, the sun and the moon, latitudes on the sky."""
-    _add(found, "sun_altitude", "from time", sun_altitude(days, site))
+    _add(found, "sun_altitude", "from time", places.sun_altitude(days, site))
     moon_ra, moon_dec, moon_longitude, parallax = places.moon_place(days)
     altitude, moon_azimuth = places.horizontal(moon_ra, moon_dec, days, site)
     altitude = altitude - parallax * np.cos(np.deg2rad(altitude))  # seen from the ground, not from the earth's centre

@@ -352,3 +352,11 @@ KINDS: dict[str, Kind] = {
         True,
     ),
 }
+
+
+def kind_of(name: str) -> tuple[str, str]:
+    """("seeing", "g") of "seeing_g", ("wind_speed", "") of "wind_speed"."""
+    if name in KINDS:
+        return name, ""
+    kind, _, band = name.rpartition("_")
+    return (kind, band) if kind in KINDS else (name, "")

@@ -5,9 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from twin.observatory.keywords import Site
-from twin.observatory.times import sun_altitude
-
-__all__ = ["horizontal", "moon_place", "separation", "sun_altitude", "sun_place"]
 
 _POLE_RA, _POLE_DEC = np.deg2rad(192.85948), np.deg2rad(27.12825)  # north galactic pole, J2000
 
@@ -88,6 +85,11 @@ def horizontal(ra: np.ndarray, dec: np.ndarray, days: np.ndarray, site: Site) ->
     north = _cos(latitude) * _sin(dec) - _sin(latitude) * _cos(dec) * _cos(hour_angle)
     east = -_cos(dec) * _sin(hour_angle)
     return np.rad2deg(np.arcsin(np.clip(up, -1, 1))), np.rad2deg(np.arctan2(east, north)) % 360
+
+
+def sun_altitude(days: np.ndarray, site: Site) -> np.ndarray:
+    """Altitude of the sun [deg] at modified Julian dates (UTC), to 0.02 deg without refraction."""
+    return horizontal(*sun_place(days)[:2], days, site)[0]
 
 
 def of_date(ra: np.ndarray, dec: np.ndarray, days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

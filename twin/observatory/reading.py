@@ -12,9 +12,9 @@ import numpy as np
 
 from twin.io.tables import missing_rows, number_column, row_error
 from twin.observatory.config import InstrumentConfig
-from twin.observatory.convert import Telemetry, kind_of
+from twin.observatory.convert import Telemetry
 from twin.observatory.findings import where
-from twin.observatory.kinds import KINDS
+from twin.observatory.kinds import KINDS, kind_of
 from twin.observatory.sources import load, read_source
 from twin.observatory.telemetry import Channel
 from twin.schema import UserError, suggest

@@ -16,7 +16,8 @@ from twin.observatory import sanity
 from twin.observatory.convert import Telemetry, read_channels
 from twin.observatory.derive import derive
 from twin.observatory.findings import finding, where
-from twin.observatory.keywords import BandSource, KeywordMap, Pointing, TimeSource, detect, load_map
+from twin.observatory.keywords import BandSource, KeywordMap, Pointing, TimeSource, load_map
+from twin.observatory.matching import detect
 from twin.schema import UserError
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ import numpy as np
 
 from twin.observatory.canonical import iso_of, write_ecsv
 from twin.observatory.config import find_instrument, list_instruments, read_config
-from twin.observatory.convert import Telemetry, kind_of
-from twin.observatory.keywords import Columns
-from twin.observatory.kinds import KINDS
-from twin.observatory.sanity import duplicates
+from twin.observatory.convert import Telemetry
+from twin.observatory.kinds import KINDS, kind_of
+from twin.observatory.matching import Columns
 from twin.observatory.sources import load
 from twin.observatory.telemetry import Channel, build_channels
+from twin.observatory.time_checks import duplicates
 from twin.schema import UserError
 
 if TYPE_CHECKING:

@@ -1,16 +1,17 @@
-"""Times of exposures, whatever they are written in, as modified Julian dates in UTC; where the sun was then."""
+"""Times of exposures, whatever they are written in, as modified Julian dates in UTC."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from twin.io.csv_tables import is_number
-from twin.observatory.keywords import Columns, KeywordMap, Site, TimeSource
+from twin.observatory.keywords import KeywordMap, TimeSource
+from twin.observatory.matching import Columns
 from twin.schema import UserError
 
 if TYPE_CHECKING:
@@ -182,20 +183,3 @@ def clock_difference(table: Table, days: np.ndarray, keywords: Sequence[str]) ->
         if np.isfinite(hours).any():
             return name, (hours - (days % 1) * 24 + 12) % 24 - 12
     return None
-
-
-def sun_altitude(days: Any, site: Site) -> np.ndarray:
-    """Altitude of the sun [deg] at modified Julian dates (UTC), to 0.02 deg without refraction.
-
-    Low-precision formulae of the Astronomical Almanac, section C: g and q linear in time, ecliptic longitude
-    q + 1.915 deg sin g + 0.020 deg sin 2g.
-    """
-    n = np.asarray(days) - 51544.5
-    g = np.deg2rad(357.529 + 0.98560028 * n)
-    longitude = np.deg2rad(280.459 + 0.98564736 * n + 1.915 * np.sin(g) + 0.020 * np.sin(2 * g))
-    tilt = np.deg2rad(23.439 - 3.6e-7 * n)
-    ra = np.arctan2(np.cos(tilt) * np.sin(longitude), np.cos(longitude))
-    dec = np.arcsin(np.sin(tilt) * np.sin(longitude))
-    hour_angle = np.deg2rad(280.46061837 + 360.98564736629 * n + site.longitude) - ra
-    latitude = np.deg2rad(site.latitude)
-    return np.rad2deg(np.arcsin(np.sin(latitude) * np.sin(dec) + np.cos(latitude) * np.cos(dec) * np.cos(hour_angle)))

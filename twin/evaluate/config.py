@@ -100,8 +100,35 @@ class DecamStars(_Strict):
     protocol: str
 
 
-Benchmark = RealLenses | Simulated | DecamStars
-KINDS: dict[str, type[Benchmark]] = {"ps1_lenses": RealLenses, "simulated": Simulated, "decam_stars": DecamStars}
+Minutes = Annotated[float, quantity("min", gt=0)]
+
+
+class DecamSeeing(_Strict):
+    """A benchmark of a forecast on a table of exposures."""
+
+    benchmark: str
+    function: Literal["decam_seeing"]
+    title: str
+    folder: str
+    table: str
+    folds: Annotated[int, Field(ge=2)]
+    fold: Annotated[int, Field(ge=0)]
+    recent: Minutes
+    hidden: Minutes
+    aged: tuple[Minutes, Minutes]
+    airmass_exponent: float
+    wavelength_exponent: float
+    bands: dict[str, Annotated[float, quantity("nm", gt=0)]]
+    protocol: str
+
+
+Benchmark = RealLenses | Simulated | DecamStars | DecamSeeing
+KINDS: dict[str, type[Benchmark]] = {
+    "ps1_lenses": RealLenses,
+    "simulated": Simulated,
+    "decam_stars": DecamStars,
+    "decam_seeing": DecamSeeing,
+}
 
 
 def folder() -> Path:

@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ import numpy as np
 from jax import Array
 
 from twin.io.atomic import write_bytes, write_json
-from twin.observatory.calibrate.exposures import held_out
+from twin.io.tables import read_table
+from twin.observatory.calibrate.exposures import BANDS, held_out, wavelengths
 from twin.observatory.forecast import kalman, model
 from twin.observatory.forecast.mixture import Mixture
 from twin.observatory.forecast.table import EXPTIME, MINUTES, Exposures, last_visible, read_exposures
@@ -50,7 +51,8 @@ class Forecast:
         """The distribution of each exposure's FWHM from the rows of its night up to `last` (n,), -1 for none.
 
         Of the exposure itself only time, airmass, wavelength, band and exposure time are used. Default of `last`: the
-        exposure before. `mixed` draws of the parameters are mixed; 0: the maximum of the posterior alone.
+        exposure before. `mixed` draws of the parameters are mixed, so that their uncertainty widens it; 0: the
+        maximum of the posterior alone (after a hundred nights the calibrated choice: the weather is uncertain).
         Raises ValueError where `last` is not an earlier row of the same night.
         """
         e = exposures
@@ -135,8 +137,8 @@ class Forecast:
         np.savez(buffer, **{name: np.asarray(v, float) for name, v in self.draws.items()})  # type: ignore[arg-type]
         data = buffer.getvalue()
         write_bytes(folder / DRAWS, data)
-        whole = {"kind": KIND, "format": FORMAT, "bands": list(self.bands), "highest_floor": self.highest,
-                 "sha256": hashlib.sha256(data).hexdigest(), "about": self.about, "parameters": self.summary()}  # fmt: skip
+        whole = {"kind": KIND, "format": FORMAT, "bands": list(self.bands), "highest_floor": self.highest}
+        whole |= {"sha256": hashlib.sha256(data).hexdigest(), "about": self.about, "parameters": self.summary()}
         write_json(folder / FILE, whole)
 
     def summary(self) -> dict[str, Any]:
@@ -191,13 +193,12 @@ def _forward(
     floor = model.floor_of(p, highest)
     last = target["last"]
     if lanes is None:
-        many = partial(jnp.broadcast_to)
-        d = len(each.times)
-        seen = kalman.State(many(0.0, (len(last), d)), many(0.0, (len(last), d, d)), many(0.0, (len(last),)))
+        n, d = len(last), len(each.times)
+        seen = kalman.State(jnp.zeros((n, d)), jnp.zeros((n, d, d)), jnp.zeros(n))
     else:
         s, _ = model.atmosphere(lanes["ln_fwhm"], floor)
-        rows = {"residual": s - model.mean_level(p, lanes), "noise": model.noise_variance(p, lanes["exptime"]),
-                "exptime": lanes["exptime"], "gap": lanes["gap"], "slew": lanes["slew"], "valid": lanes["valid"]}  # fmt: skip
+        rows = {name: lanes[name] for name in ("exptime", "gap", "slew", "valid")}
+        rows |= {"residual": s - model.mean_level(p, lanes), "noise": model.noise_variance(p, lanes["exptime"])}
         states = kalman.run(each, rows)
         row = jnp.maximum(last, 0)
         seen = jax.tree.map(lambda a: a[place[0][row], place[1][row]], states)
@@ -216,7 +217,6 @@ def write(
     Nights held out (`held_out`: one in five by the SHA-256 of their number, those of the benchmark decam-seeing) are
     left out of the fit, and `say` hears it.
     """
-    from twin.observatory.calibrate.exposures import wavelengths
     from twin.observatory.forecast.fit import fit
 
     names = _band_names(telemetry)
@@ -237,9 +237,6 @@ def write(
 
 
 def _band_names(path: str | Path) -> list[str]:
-    from twin.io.tables import read_table
-    from twin.observatory.calibrate.exposures import BANDS
-
     table = read_table(path, bare=True)
     name = next((column for column in table.colnames if column.lower() in BANDS), None)
     if name is None:

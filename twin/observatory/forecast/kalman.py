@@ -1,8 +1,8 @@
 """The filter: from the exposures of a night to the state after each, and from a state to the next exposure.
 
-Heavy tails make the exact posterior a mixture that grows with every exposure. After each it is replaced by the one normal
-distribution of the same mean and covariance (the generalised pseudo-Bayes filter of first order: Ackerson & Fu 1970,
-IEEE Trans. AC 15, 10; Harrison & Stevens 1976, JRSS B 38, 205). With one component this is Kalman's filter, exact.
+Heavy tails make the exact posterior a mixture that grows with every exposure. After each it is replaced by the one
+normal distribution of the same mean and covariance (the generalised pseudo-Bayes filter of first order: Ackerson & Fu
+1970, IEEE Trans. AC 15, 10; Harrison & Stevens 1976, JRSS B 38, 205). With one component this is Kalman's.
 """
 
 from __future__ import annotations

@@ -88,8 +88,8 @@ def last_visible(exposures: Exposures, age: float | np.ndarray) -> np.ndarray:
 def read_exposures(
     path: str | Path, wavelengths: Mapping[str, float], say: Callable[[str], None] = lambda text: None
 ) -> Exposures:
-    """Exposures of a table with a measured FWHM [arcsec], airmass, MJD and band a row (columns as `twin calibrate` reads
-    them), sorted by time; `wavelengths` [nm] by band.
+    """Exposures of a table with a measured FWHM [arcsec], airmass, MJD and band a row, in order of time; columns are
+    named as `twin calibrate` reads them; `wavelengths` [nm] by band.
 
     Rows without a value, in other bands, and rows that stand twice (one exposure measured on two detectors: the first
     row stays) are left out, and `say` hears how many. Raises UserError for a table without these columns, of other

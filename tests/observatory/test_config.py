@@ -31,7 +31,7 @@ channels:
 
 
 def test_shipped_instruments_load():
-    assert list_instruments() == ("csst", "ps1")
+    assert list_instruments() == ("csst", "decam", "generic", "ps1")
     for name in list_instruments():
         imager = load_instrument(name)
         assert imager.name == name
@@ -122,7 +122,8 @@ def test_mistakes_in_yaml(old, new, expected):
 
 
 def test_unknown_instrument(tmp_path):
-    with pytest.raises(UserError, match=r'^unknown instrument "ps2" \(known: csst, ps1\); did you mean "ps1"\?$'):
+    known = r"\(known: csst, decam, generic, ps1\)"
+    with pytest.raises(UserError, match=rf'^unknown instrument "ps2" {known}; did you mean "ps1"\?$'):
         find_instrument("ps2")
     with pytest.raises(UserError, match=r"toy.yaml: no such file$"):
         load_instrument(tmp_path / "toy.yaml")

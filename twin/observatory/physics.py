@@ -136,18 +136,19 @@ class Physics:
     def anisotropy(self, channel: Channel, r0: Array, weight: Array, exptime: Array) -> Array:
         """(B, 2) of what a finite exposure leaves: deviates of the channels speckle_1, speckle_2 times the covariance
         that the layers give; zero where it is not asked for. Epochs count together."""
-        if self.layers is None:
+        layers = self.layers
+        if layers is None:
             return jnp.zeros((len(self._wavelengths), 2), jnp.float32)
 
         def told(kind: str) -> Array:
             return channel(kind)[0] if kind in self._given else jnp.float32(jnp.nan)
 
         zenith = 0.976 * air.REFERENCE / air.ARCSEC / channel("seeing")[0]
-        speeds = speckle.winds(self.layers, zenith, told("tau0"), told("wind_speed"), told("wind_200mb"))
+        speeds = speckle.winds(layers, zenith, told("tau0"), told("wind_speed"), told("wind_200mb"))
         mean = jnp.sum(weight * r0 ** (-5 / 3), -1) ** -0.6
 
         def one(r0: Array, outer_scale: Array, exptime: Array) -> Array:
-            return speckle.residual(self.layers, self.config.diameter, r0, outer_scale, exptime, speeds)[0]
+            return speckle.residual(layers, self.config.diameter, r0, outer_scale, exptime, speeds)[0]
 
         covariance = jax.vmap(one)(mean, channel("outer_scale"), exptime)
         return speckle.anisotropy(jnp.stack([channel("speckle_1"), channel("speckle_2")], -1), covariance)

@@ -52,8 +52,8 @@ def sigma_of(correlation: float, config: DetectorConfig) -> float:
 
 
 def test_correlated_noise_is_that_of_resampled_exposures(rng: np.random.Generator) -> None:
-    """Linear interpolation: with the kernel that has its correlation of neighbours, variance and all other lags are
-    right to 8 %. The kernel of values at whole pixels gets the variance wrong by a quarter."""
+    """Linear interpolation: the sigma of neighbours' correlation gives the variance and the other lags too, and is the
+    blur of the PSF. Sampled at whole pixels, a Gaussian of that correlation would blur a third more."""
     noise = resampled(rng, 1)
     lags, kept = covariance(noise), noise.var()
     assert kept == pytest.approx(4 / 9, rel=0.02)  # the mean of (1 - d)^2 + d^2, squared
@@ -61,8 +61,9 @@ def test_correlated_noise_is_that_of_resampled_exposures(rng: np.random.Generato
     rho, left = model(right, BAND)
     assert left**2 == pytest.approx(kept, rel=0.08)
     assert np.outer(rho, rho) == pytest.approx(lags, abs=0.05)
-    _, wrong = model(sigma_of(lags[0, 1], detector()), detector())
-    assert abs(wrong**2 / kept - 1) > 0.2
+    blur = 1 / 6  # the mean of d (1 - d), what linear interpolation adds to second moments [px^2]
+    assert right**2 == pytest.approx(blur, rel=0.25)
+    assert sigma_of(lags[0, 1], detector()) ** 2 > 1.35 * blur
 
 
 def test_drawn_stacks_have_that_noise(key: jax.Array) -> None:

@@ -1,12 +1,16 @@
 """Round trips of each table format, and the line that each broken file ends in."""
 
+import gzip
+import warnings
+
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.io import fits
 from astropy.table import QTable, Table
 from astropy.utils.masked import Masked
 
-from twin.io import tables
+from twin.io import csv_tables, tables
 from twin.io.tables import number_column, read_table
 from twin.schema import UserError
 
@@ -86,8 +90,6 @@ def test_missing_file_and_folder(tmp_path):
 
 
 def test_fits_trouble(tmp_path):
-    from astropy.io import fits
-
     whole = write(tmp_path / "t.fits", "fits").read_bytes()
     cut = tmp_path / "cut.fits"
     cut.write_bytes(whole[: len(whole) - 2880 + 10])
@@ -176,3 +178,87 @@ def test_csv_names_the_line(tmp_path):
     with pytest.raises(UserError) as caught:
         number_column(read_table(path), "a", "arcsec", path)
     assert str(caught.value) == f'{path}:4: a: needs a number, not "fog"'
+
+
+@pytest.mark.parametrize("fmt", ["ascii.ecsv", "fits", "parquet", "csv"])
+def test_gzipped_files_are_read_like_the_files_in_them(tmp_path, fmt):
+    path = write(tmp_path / "t", fmt)
+    (tmp_path / "t.gz").write_bytes(gzip.compress(path.read_bytes()))
+    table = read_table(tmp_path / "t.gz")
+    assert number_column(table, "seeing", "mas", "f") == pytest.approx([800, 900, 1100])
+
+
+def test_gzipped_files_that_are_cut_or_unfold_to_too_much(tmp_path, monkeypatch):
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n,\n" + b"1,2\n" * 100_000))
+    monkeypatch.setattr(tables, "MAX_BYTES", 2**17)
+    assert path.stat().st_size < 2**17
+    assert problem(path).endswith(": larger than 0 MB")
+    path.write_bytes(gzip.compress(b"a,b\n,\n1,2\n")[:-6])
+    assert problem(path) == ": is truncated, or no whole gzip file"
+
+
+def test_csv_without_units_where_it_is_asked_for(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("# comment\nwind (m/s),T [deg C],name,note (x)\n5,11,a,1\n6,,b,2\n")
+    table = read_table(path, bare=True)
+    assert table.colnames == ["wind", "T", "name", "note (x)"]
+    assert table.meta["bare"] is True
+    assert list(table.meta["lines"]) == [3, 4]
+    assert number_column(table, "wind", "km/h", "f") == pytest.approx([18, 21.6])
+    assert str(table["T"].unit) == "deg_C"
+    path.write_text("time,band\n2016-01-01T05:00:00,g\n")  # no number, and yet no units
+    assert list(read_table(path, bare=True)["band"]) == ["g"]
+    path.write_text("a,b\nm,\n1,2\n")
+    assert "bare" not in read_table(path, bare=True).meta
+
+
+PLAIN = "a,b,c\nm,,\n" + "".join(f"{k}.5,{k},x{k}\n" for k in range(50))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLAIN,
+        PLAIN.replace("\n", "\r\n"),
+        PLAIN.replace("7.5,7,", " 7.5 , ,"),
+        PLAIN.replace("x9", '"x, 9"').replace("9.5,9", "+9.5,1e1"),
+        PLAIN.replace("9.5,9", "nan,inf"),
+        PLAIN[:-1],
+    ],
+)
+def test_the_fast_way_gives_what_the_slow_one_gives(tmp_path, monkeypatch, text):
+    path = tmp_path / "t.csv"
+    path.write_bytes(text.encode())
+    fast = read_table(path)
+    assert isinstance(fast.meta["lines"], range)
+    monkeypatch.setattr(csv_tables, "_fast", lambda *_: None)
+    slow = read_table(path)
+    assert list(fast.meta["lines"]) == list(slow.meta["lines"])
+    for name in slow.colnames:
+        assert str(getattr(fast[name], "unit", None)) == str(getattr(slow[name], "unit", None))
+        assert [str(value) for value in fast[name]] == [str(value) for value in slow[name]]
+
+
+def test_lines_that_are_no_rows_are_left_to_the_slow_way(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('a,b\nm,\n1,x\n\n2,"two\nlines"\n3,y\n')
+    table = read_table(path)
+    assert list(table.meta["lines"]) == [3, 6, 7]
+    assert list(table["b"]) == ["x", "two\nlines", "y"]
+
+
+def test_units_that_observatories_write(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("T,p,v,s,f\ndeg C,Torr,mph,sfu,%\n10,760,10,100,50\n")
+    table = read_table(path)
+    for name, unit, expected in (("T", "K", 283.15), ("p", "hPa", 1013.25), ("v", "m/s", 4.4704), ("f", "", 0.5)):
+        assert number_column(table, name, unit, "f") == pytest.approx([expected])
+    columns = [("T", "degC", 10), ("v", "mph", 10), ("s", "sfu", 100)]
+    made = [fits.Column(name=name, format="D", unit=unit, array=[value]) for name, unit, value in columns]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # astropy's, of units that it does not know
+        fits.BinTableHDU.from_columns(made).writeto(tmp_path / "t.fits")
+    table = read_table(tmp_path / "t.fits")
+    assert number_column(table, "T", "K", "f") == pytest.approx([283.15])
+    assert number_column(table, "v", "m/s", "f") == pytest.approx([4.4704])

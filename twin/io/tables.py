@@ -199,6 +199,7 @@ def _fits(path: Path, data: bytes) -> Table:
             if column.unit:
                 unit_at(column.unit, path, f"HDU {number}: {column.name}")
         table = QTable.read(hdus[number])
+        _check_units(table, path)
         for name in table.colnames:
             if table[name].dtype.kind == "S":
                 table[name] = np.char.decode(np.asarray(table[name]), "ascii", "replace")

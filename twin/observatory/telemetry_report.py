@@ -49,7 +49,9 @@ def run(
     console = console or Console(width=max(Console().width, 110))
     console.print(_title(found, keyword_map is not None), highlight=False)
     console.print(_read(found))
-    if chosen is not None:
+    if chosen is None:
+        console.print("\nno instrument (--instrument NAME), so nothing stands in for what is missing")
+    else:
         console.print(*_stand_ins(found, *chosen), sep="\n")
     _problems(found, console)
     if out is not None:

@@ -3,6 +3,8 @@
 import csv
 import gzip
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -133,3 +135,25 @@ def test_weather_of_a_monitor(real_data):
     ddf = load(real_data / "telemetry" / "decam_ddf" / "exposures.csv.gz")
     assert set(ddf.readings) >= {"airmass", "measured_fwhm"}
     assert [f.kind for f in ddf.findings] == ["order", "gap"]
+
+
+def test_state_of_two_decam_exposures(real_data):
+    """From the headers as they were written: guider, donuts, mirror, refraction and exposure time reach the State."""
+    decam = load_instrument("decam")
+    rows = decam.read_exposures(real_data / "telemetry" / "des_piff")
+    told = {name: rows[:, k] for k, name in enumerate(decam.channel_names)}
+    assert told["seeing"] == pytest.approx([0.446, 0.642])
+    states = jax.jit(jax.vmap(decam.state))(jnp.asarray(rows))
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(states))
+    assert np.asarray(states.exptime) == pytest.approx(np.full((2, 6), 90.0))
+    # mirrors cooler than their air, domes cooler than the night: the seeing is the monitor's
+    r0 = 0.976 * 500e-9 * 206264.8 / told["seeing"] * (641.5 / 500) ** 1.2 * told["airmass"] ** -0.6
+    assert np.asarray(states.r0[:, 2, 0]) == pytest.approx(r0, rel=1e-4)
+    # G-MEANX2 and G-MEANY2: 0.012475 and 0.006864, 0.00444 and 0.009636 arcsec^2; half of each sum an axis
+    blur = told["jitter_rms"] ** 2 + (0.4 * 0.2637) ** 2
+    motion = np.asarray(states.jitter[:, 5, :2]).mean(-1) - blur
+    assert motion == pytest.approx([(0.012475 + 0.006864) / 2, (0.00444 + 0.009636) / 2], abs=3e-4)
+    # defocus of 20 um is 80 nm of z4, one way and the other, less the map and what is drawn
+    focus = np.asarray(states.aberration[:, 0]) * 1e9 - told["z4"]
+    assert focus[0] < focus[1]
+    assert np.abs(focus).max() < 250

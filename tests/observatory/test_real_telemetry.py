@@ -111,6 +111,7 @@ def test_a_folder_of_fits_files_of_three_cameras(real_data):
     assert (found.map.name, len(found)) == ("decam", 13)
     said = " | ".join(map(str, found.findings))
     assert "39 files show 13 exposures" in said
+    assert "pointing, time and site" not in said
     assert "13 rows, first mzlsbass2__k4m_160319_075112_ooi_zd_ls9-psfex.fits.gz: no telemetry in the header" in said
     assert np.isfinite(found.readings["mirror_temperature"].values).sum() == 10
     assert np.nanmin(found.readings["pressure"].values) > 770

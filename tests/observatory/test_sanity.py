@@ -225,6 +225,15 @@ def test_a_clock_that_disagrees(tmp_path: Path, rng: np.random.Generator) -> Non
     assert "is +4.0 h from TIME-OBS, the time of day in UTC: local time?" in str(found[0])
 
 
+def test_times_that_are_not_utc_by_their_header(tmp_path: Path, rng: np.random.Generator) -> None:
+    columns: dict[str, np.ndarray] = dict(night(rng))
+    columns["TIMESYS"] = np.full(N, "UTC approximate")
+    assert kinds(findings(tmp_path, columns)) == []
+    columns["TIMESYS"] = np.full(N, "tai")
+    said = [str(f) for f in findings(tmp_path, columns) if f.kind == "zone"]
+    assert said == ["TIMESYS: 300 rows, first line 2: times are TAI, taken as UTC"]
+
+
 def test_no_time_and_no_date(tmp_path: Path, rng: np.random.Generator) -> None:
     columns: dict[str, np.ndarray] = {k: v.astype(object) for k, v in night(rng).items()}
     columns["MJD-OBS"][3] = ""

@@ -56,6 +56,8 @@ def test_dates_with_a_clock_beside_them() -> None:
     days, _ = days_of(["Fri Sep 09 2016", "9 September 2016"], source, ut=["12:00:00", " 06:00:00.0 "])
     assert days == pytest.approx([DAY, DAY - 0.25])
     assert days_of(["2016-09-09"], TimeSource(keyword="t", clock="ut"), ut=["12:00"])[0] == pytest.approx([DAY])
+    several = TimeSource(keyword="t", clock=("time", "ut"))
+    assert days_of(["2016-09-09"], several, ut=["12:00"])[0] == pytest.approx([DAY])
 
 
 def test_parts() -> None:

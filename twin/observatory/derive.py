@@ -39,23 +39,24 @@ def derive(found: Telemetry) -> None:
     """Add what follows from the channels that a file has; fill rows that lack one of a pair."""
     site, days = found.map.site, found.days
     before = set(found.readings)
+    others, marks = foreign_rows(found.map, found.table)
+    if len(others):
+        text = f"{where(others, found.place)}: of another instrument ({marks}); nothing is derived for them"
+        found.findings.append(finding("mixed", "", "", text, others))
     _fill(found, "airmass", "elevation", airmass_of)
     if site is not None and days is not None:
-        _from_pointing(found, days, site)
+        own = np.delete(np.arange(len(found)), others)
+        _from_pointing(found, days, site, own)
     _fill(found, "airmass", "elevation", airmass_of)
     _fill(found, "elevation", "airmass", elevation_of)
     if site is not None and {"elevation", "azimuth"} <= set(found.readings):
         angles = parallactic_of(found.readings["elevation"].values, found.readings["azimuth"].values, site.latitude)
         _add(found, "parallactic_angle", "from elevation and azimuth", angles)
-    others, marks = foreign_rows(found.map, found.table)
-    if len(others):  # the map's site is not theirs
-        text = f"{where(others, found.place)}: of another instrument ({marks}); nothing is derived for them"
-        found.findings.append(finding("mixed", "", "", text, others))
-        for name in set(found.readings) - before:
-            found.readings[name].values[others] = np.nan
+    for name in set(found.readings) - before:
+        found.readings[name].values[others] = np.nan  # the map's site is not theirs
 
 
-def _from_pointing(found: Telemetry, days: np.ndarray, site: Site) -> None:
+def _from_pointing(found: Telemetry, days: np.ndarray, site: Site, own: np.ndarray) -> None:
     """What time, site and pointing tell: elevation and azimuth, the sun and the moon, latitudes on the sky."""
     _add(found, "sun_altitude", "from time", places.sun_altitude(days, site))
     moon_ra, moon_dec, moon_longitude, parallax = places.moon_place(days)
@@ -68,7 +69,7 @@ def _from_pointing(found: Telemetry, days: np.ndarray, site: Site) -> None:
     if pointing is not None:
         ra, dec = pointing
         here, azimuth = places.horizontal(*places.of_date(ra, dec, days), days, site)
-        agrees = _agrees(found, here)
+        agrees = _agrees(found, here, own)
         _add(found, "elevation", "from pointing", np.where(agrees, here, np.nan))
         _add(found, "azimuth", "from pointing", np.where(agrees, azimuth, np.nan))
         longitude, latitude = places.ecliptic(ra, dec)
@@ -82,13 +83,14 @@ def _from_pointing(found: Telemetry, days: np.ndarray, site: Site) -> None:
         )
 
 
-def _agrees(found: Telemetry, elevation: np.ndarray) -> np.ndarray:
+def _agrees(found: Telemetry, elevation: np.ndarray, own: np.ndarray) -> np.ndarray:
     """Rows whose pointing, time and site give the airmass of the file: else one of them is not what it seems."""
     given = found.readings.get("airmass")
     if given is None:
         return elevation > 0
     off = np.abs(airmass_of(elevation) - given.values) > 0.1 * given.values + 0.02
     known = np.isfinite(elevation) & np.isfinite(given.values)
+    known[np.setdiff1d(np.arange(len(known)), own)] = False
     rows = np.flatnonzero(off & known)
     if len(rows) > 0.2 * known.sum():
         text = (

@@ -66,13 +66,13 @@ class TimeSource(_Strict):
     """Where the time of an exposure stands. Either a keyword or parts.
 
     form   iso; mjd, jd (days); unix (s since 1970); text ("Sat Mar 18 2017")
-    clock  keyword of the time of day, for dates without one
+    clock  keyword of the time of day, for dates without one; or several, of which the first that is there counts
     parts  columns of year, month, day, hour, minute, second, as far as there are
     """
 
     keyword: str | None = None
     form: Literal["iso", "mjd", "jd", "unix", "text"] = "iso"
-    clock: str | None = None
+    clock: str | tuple[str, ...] = ()
     parts: tuple[str, ...] = Field((), max_length=6)
 
 

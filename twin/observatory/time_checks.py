@@ -6,6 +6,7 @@ import numpy as np
 
 from twin.observatory.convert import Telemetry
 from twin.observatory.findings import Finding, finding, where
+from twin.observatory.matching import Columns
 from twin.observatory.places import sun_altitude
 from twin.observatory.times import clock_difference
 
@@ -26,6 +27,7 @@ def check_times(found: Telemetry) -> list[Finding]:
         text = f"{where(back, place)}: is earlier than the row before"
         problems.append(finding("order", column, "", text, back))
     problems += _duplicates(found)
+    problems += _scale(found)
     problems += _gaps(np.sort(days[rows]), column)
     problems += _local(found, rows)
     clock = clock_difference(found.table, days, found.map.check)
@@ -65,6 +67,18 @@ def _duplicates(found: Telemetry) -> list[Finding]:
         text = f"{where(different, found.place)}: has the time of another row, with other values"
         problems.append(finding("duplicate", found.time_source, "", text, different))
     return problems
+
+
+def _scale(found: Telemetry) -> list[Finding]:
+    """A header that says in which scale its times are, and it is not UTC."""
+    name = Columns.of(found.table)["TIMESYS"]
+    if name is None or found.table[name].dtype.kind not in "OSU":
+        return []
+    said = np.array([str(value).strip().upper() for value in found.table[name]])
+    other = np.flatnonzero([not text.startswith("UT") and text not in ("", "NAN", "NONE") for text in said])
+    if not len(other):
+        return []
+    return [finding("zone", name, "", f"{where(other, found.place)}: times are {said[other[0]]}, taken as UTC", other)]
 
 
 def _gaps(days: np.ndarray, column: str) -> list[Finding]:

@@ -75,7 +75,8 @@ def _column(table: Table, source: TimeSource, columns: Columns, say: Say) -> np.
         return _numbers(np.array([float(text) if is_number(text) else np.nan for text in texts]), source.form)
     if source.form == "text":
         texts = np.array([_rearranged(text) for text in texts])
-    clock = columns[source.clock]
+    words = (source.clock,) if isinstance(source.clock, str) else source.clock
+    clock = next((name for word in words if (name := columns[word]) is not None), None)
     if clock is not None and len(texts):
         times = np.char.strip(np.asarray(table[clock]).astype(str))
         texts = np.where(np.char.str_len(texts) == 10, np.char.add(np.char.add(texts, "T"), times), texts)

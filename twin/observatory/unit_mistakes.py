@@ -13,7 +13,7 @@ from twin.observatory.kinds import KINDS
 USUAL: dict[str, tuple[float, float]] = {
     "seeing": (0.25, 6.0), "measured_fwhm": (0.04, 10.0), "outer_scale": (3.0, 200.0), "tau0": (2e-4, 0.05),
     "wind_200mb": (2.0, 90.0), "airmass": (1.0, 4.0), "elevation": (12.0, 90.0), "pressure": (540.0, 1060.0),
-    "humidity": (0.0, 1.05), "outside_temperature": (-45.0, 40.0), "dome_temperature": (-45.0, 40.0),
+    "humidity": (0.012, 1.05), "outside_temperature": (-45.0, 40.0), "dome_temperature": (-45.0, 40.0),
     "mirror_temperature": (-45.0, 40.0), "mirror_air_temperature": (-45.0, 40.0), "truss_temperature": (-45.0, 40.0),
     "transparency": (0.0, 1.3), "wind_speed": (0.0, 12.0), "detector_temperature": (30.0, 310.0),
     "exptime": (1e-3, 30000.0), "sky_brightness": (10.0, 28.0), "jitter_rms": (0.0, 3.0), "guider_rms": (0.0, 3.0),

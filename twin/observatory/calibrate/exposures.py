@@ -144,7 +144,7 @@ def tolerant_column(table: Any, name: str, unit: str, path: str | Path) -> np.nd
     """A column in `unit`, taken to be so where it states none; NaN for what is missing. Raises UserError for text."""
     column = table[name]
     mask = np.broadcast_to(np.asarray(getattr(column, "mask", False)), len(table))
-    values = np.asarray(getattr(column, "unmasked", getattr(column, "filled", lambda c=column: c)()))
+    values = np.asarray(column.unmasked if hasattr(column, "unmasked") else np.ma.getdata(column))
     out = np.full(len(table), np.nan)
     if values.dtype.kind in "OSU":
         for row, value in enumerate(values.tolist()):

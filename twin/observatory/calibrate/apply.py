@@ -51,14 +51,14 @@ class CalibratedImager(Imager):
         """As Imager's, corrected with the draw of each exposure's night."""
         rows = super().draw_exposures(seed, n, start)
         night = (start + np.arange(n)) // self.config.nights.exposures
-        return self.correct(rows, self._draw_of(seed, night), drawn=True)
+        return self.correct(rows, self.draw_of(seed, night), drawn=True)
 
     def read_exposures(self, path: str | Path, seed: int = 0) -> np.ndarray:
         """As Imager's, each row corrected with a draw of its own; seeing that the table gives is a DIMM's."""
         rows = super().read_exposures(path, seed)
-        return self.correct(rows, self._draw_of(seed, np.arange(len(rows))), drawn=False)
+        return self.correct(rows, self.draw_of(seed, np.arange(len(rows))), drawn=False)
 
-    def _draw_of(self, seed: int, number: np.ndarray) -> np.ndarray:
+    def draw_of(self, seed: int, number: np.ndarray) -> np.ndarray:
         """Index of the posterior draw of each night: a function of seed and the night's number alone."""
         unique, index = np.unique(number, return_inverse=True)
         size = self.calibration.size

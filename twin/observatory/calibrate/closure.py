@@ -3,6 +3,7 @@ the posterior says."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -33,8 +34,9 @@ def inside(imager: Imager) -> float:
     return found
 
 
-def widths(imager: Imager, rows: np.ndarray) -> np.ndarray:
-    """FWHM (n, B) [arcsec] of the twin's PSFs for telemetry rows (n, C): the pixel is in, as an observer sees stars."""
+def widths(imager: Imager, rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Compiled telemetry rows (n, C) -> FWHM (n, B) [arcsec] of the twin's PSFs, for exposures such as `rows`: the pixel
+    is in, as an observer sees stars."""
     optics = imager.optics_of(rows)
     step = imager.pixel_scale / FINE
     grid = Grid(PIXELS * FINE, step)
@@ -47,8 +49,11 @@ def widths(imager: Imager, rows: np.ndarray) -> np.ndarray:
         re, im = otf(optics, imager.state(row), grid)
         return image(grid, (re * pixel, im * pixel))
 
-    stamps = np.stack([np.asarray(draw(jnp.asarray(row))) for row in rows])
-    return np.array([[measure(stamp, step).fwhm for stamp in exposure] for exposure in stamps])
+    def measured(rows: np.ndarray) -> np.ndarray:
+        stamps = [np.asarray(draw(jnp.asarray(row))) for row in rows]
+        return np.array([[measure(stamp, step).fwhm for stamp in exposure] for exposure in stamps])
+
+    return measured
 
 
 def expected_widths(imager: CalibratedImager, rows: np.ndarray, draw: np.ndarray) -> np.ndarray:
@@ -98,12 +103,14 @@ def _slope(mean: dict[str, float], median: float) -> float:
 def close(imager: Imager, calibration: Calibration, seed: int = 0) -> list[float]:
     """Factors (B,) on seeing with which the twin's PSFs have the widths of the posterior's equation, on average."""
     use = calibration.about["use"]
+    twin = CalibratedImager(imager.node, calibration)
+    raw = Imager.draw_exposures(twin, seed, EXPOSURES * twin.config.nights.exposures)
+    raw = raw[:: twin.config.nights.exposures]  # one of every night
+    draw = twin.draw_of(seed, np.arange(EXPOSURES))
+    expected = expected_widths(twin, raw, draw)
+    measured = widths(twin, twin.correct(raw, draw, drawn=True))
+    slope = _slope(use["mean"], use.get("law", {}).get("median", 1.0))
     for _ in range(ROUNDS):
-        twin = CalibratedImager(imager.node, calibration)
-        raw = Imager.draw_exposures(twin, seed, EXPOSURES * twin.config.nights.exposures)
-        raw = raw[:: twin.config.nights.exposures]  # one of every night
-        draw = twin._draw_of(seed, np.arange(EXPOSURES))
-        ratio = np.log(expected_widths(twin, raw, draw) / widths(twin, twin.correct(raw, draw, drawn=True)))
-        slope = _slope(use["mean"], use.get("law", {}).get("median", 1.0))
+        ratio = np.log(expected / measured(twin.correct(raw, draw, drawn=True)))
         use["closure"] = [float(c * np.exp(m / slope)) for c, m in zip(use["closure"], ratio.mean(0), strict=True)]
     return list(use["closure"])

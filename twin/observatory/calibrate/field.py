@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from twin.observatory.calibrate.moments import Unknowns, moments_field
+from twin.observatory.calibrate.moments import Field, Unknowns, moments_field
 from twin.observatory.calibrate.stars import Stars, number
 from twin.observatory.imager import Imager
 
@@ -56,10 +56,7 @@ class Physics:
 
     unknowns: Unknowns
     stars: Stars
-    band: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_run", moments_field(self.unknowns, self.band, self.stars.window))
+    run: Field
 
     @property
     def row(self) -> np.ndarray:
@@ -79,7 +76,7 @@ class Physics:
         half = np.maximum(np.abs(place).max(0), 1e-6)
         counts = NODES if half[1] >= half[0] else NODES[::-1]
         nodes = np.stack([v.ravel() for v in np.meshgrid(*(np.linspace(-1, 1, n) for n in counts))], 1)
-        value, slope = self._run(theta, self.row, nodes * half)  # type: ignore[attr-defined]
+        value, slope = self.run(theta, self.row, nodes * half)
         vander: Any = np.polynomial.polynomial.polyvander2d
         powers = [(a, b) for a in range(DEGREE + 1) for b in range(DEGREE + 1 - a)]
         at = np.array([a * (DEGREE + 1) + b for a, b in powers])
@@ -207,7 +204,7 @@ def _choose(hyper: np.ndarray, prior: Prior, *given: np.ndarray) -> np.ndarray:
 def physics_of(stars: Stars, imager: Imager, prior: Prior) -> Physics:
     """The exposure's moments under the prior's unknowns, to be compiled once."""
     unknowns = Unknowns(imager, prior.ln_seeing, prior.jitter, prior.zernike, prior.slope)
-    return Physics(unknowns, stars, imager.bands.index(stars.band))
+    return Physics(unknowns, stars, moments_field(unknowns, imager.bands.index(stars.band), stars.window))
 
 
 def position_folds(stars: Stars, folds: int = 5, block: float = 512.0) -> np.ndarray:

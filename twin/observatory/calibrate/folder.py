@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -70,7 +73,7 @@ class Calibration:
         try:
             with np.load(folder / DRAWS, allow_pickle=False) as arrays:
                 draws = {name: np.asarray(arrays[name], float) for name in arrays.files}
-        except (ValueError, OSError, KeyError, EOFError):
+        except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             raise UserError("is damaged", file=folder / DRAWS) from None
         shapes = {values.shape for values in draws.values()}
         if len(shapes) != 1 or len(next(iter(shapes))) != 1 or not all(np.isfinite(v).all() for v in draws.values()):
@@ -83,8 +86,6 @@ class Calibration:
 
 def save(folder: Path, imager: Imager, about: dict[str, Any], draws: Mapping[str, np.ndarray]) -> Calibration:
     """Write calibration.json, posterior.npz and instrument.yaml into an existing folder."""
-    import io
-
     text = yaml.safe_dump(imager.node.value, sort_keys=False, allow_unicode=True)
     digest = hashlib.sha256(json.dumps(imager.node.value, sort_keys=True, default=str).encode()).hexdigest()
     whole = {"kind": KIND, "format": FORMAT, "instrument": imager.name, "instrument_sha256": digest, **about}

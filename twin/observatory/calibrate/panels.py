@@ -16,7 +16,7 @@ from twin.observatory.calibrate.seeing import Posterior
 from twin.observatory.calibrate.stars import Stars
 from twin.observatory.imager import Imager
 
-DRAWN = 120  # simulated exposures beside the measured ones
+DRAWN = 80  # simulated exposures beside the measured ones
 SHOWN = 6  # parameters of the posterior
 
 
@@ -60,17 +60,17 @@ def psf(part: Any, imager: Imager, calibration: Calibration, fits: Sequence[tupl
     plan = twin.config.nights.exposures
     axes = part.subplots(1, 3)
     part.suptitle("State and PSF of the calibrated twin", fontsize=10)
-    night = twin.draw_exposures(1, min(plan, 24))
-    fwhm = closure.widths(twin, night)
-    for k, band in enumerate(twin.bands):
-        axes[0].plot(fwhm[:, k], "o-", ms=3, label=band)
-    axes[0].set(xlabel="exposure of one drawn night", ylabel="FWHM of the PSF [arcsec]", ylim=(0, None))
-    axes[0].legend(fontsize=8, ncols=3)
     spread = np.linspace(0, DRAWN * plan, DRAWN, endpoint=False).astype(int)
     middle = len(twin.bands) // 2
     for one, colour, word in ((imager, "0.6", "as delivered"), (twin, "tab:orange", "calibrated")):
         rows = one.draw_exposures(2, DRAWN * plan)[spread]
-        axes[1].hist(closure.widths(one, rows)[:, middle], 20, color=colour, alpha=0.7, label=word)
+        measured = closure.widths(one, rows)
+        axes[1].hist(measured(rows)[:, middle], 20, color=colour, alpha=0.7, label=word)
+    fwhm = measured(twin.draw_exposures(1, min(plan, 24)))
+    for k, band in enumerate(twin.bands):
+        axes[0].plot(fwhm[:, k], "o-", ms=3, label=band)
+    axes[0].set(xlabel="exposure of one drawn night", ylabel="FWHM of the PSF [arcsec]", ylim=(0, None))
+    axes[0].legend(fontsize=8, ncols=3)
     axes[1].set(xlabel=f"FWHM of the PSF, {twin.bands[middle]} [arcsec]", ylabel="drawn exposures")
     axes[1].legend(fontsize=8)
     axes[2].axis("off")

@@ -18,6 +18,7 @@ from twin.schema import UserError, suggest
 
 NEEDED = ("FLAGS", "XWIN_IMAGE", "YWIN_IMAGE", "X2WIN_IMAGE", "Y2WIN_IMAGE", "XYWIN_IMAGE", "FLUX_RADIUS",
           "FLUX_AUTO", "FLUXERR_AUTO", "SPREAD_MODEL", "CLASS_STAR")  # fmt: skip
+MOMENTS = ("X2WIN_IMAGE", "Y2WIN_IMAGE", "XYWIN_IMAGE")
 MIN_STARS = 10
 SATURATED = 4  # the bit of FLAGS
 AUTO_RADIUS = 4.0  # radius of the automatic aperture of a star, in half-light radii (Kron 1980, ApJS 43, 305)
@@ -92,7 +93,7 @@ def _columns(path: Path) -> tuple[dict[str, np.ndarray], str]:
     """Numbers by column, and the file's SHA-256. Raises UserError."""
     table = read_table(path, bare=True)
     for missing in (name for name in NEEDED if name not in table.colnames):
-        what = "has no moments of stars: the column is missing" if "2WIN" in missing else "the column is missing"
+        what = "has no moments of stars: the column is missing" if missing in MOMENTS else "the column is missing"
         raise UserError(what, file=path, key=missing, suggestion=suggest(missing, table.colnames))
     wanted = [name for name in (*NEEDED, "NUMBER", "BACKGROUND") if name in table.colnames]
     return {name: tolerant_column(table, name, "", path) for name in wanted}, hashlib.sha256(
@@ -149,7 +150,7 @@ def _sieve(
     with np.errstate(invalid="ignore", divide="ignore"):
         snr = c["FLUX_AUTO"] / c["FLUXERR_AUTO"]
         flags = np.nan_to_num(c["FLAGS"], nan=255).astype(int)
-        moments = np.stack([c[name] for name in ("X2WIN_IMAGE", "Y2WIN_IMAGE", "XYWIN_IMAGE", "FLUX_RADIUS")])
+        moments = np.stack([c[name] for name in (*MOMENTS, "FLUX_RADIUS")])
         determinant = moments[0] * moments[1] - moments[2] ** 2
         leave((flags & SATURATED) > 0, "saturated (FLAGS)")
         leave(flags != 0, "flagged")

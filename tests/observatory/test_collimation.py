@@ -12,7 +12,7 @@ from twin.numerics.zernike import zernike
 from twin.observatory import collimation
 from twin.observatory.effects import Collimation
 from twin.observatory.modes import double_zernike, fit_double_zernike, zernikes
-from twin.schema import parse_yaml, validate
+from twin.schema import UserError, parse_yaml, validate
 
 
 def alignment(text: str) -> collimation.Alignment:
@@ -84,6 +84,26 @@ def test_a_map_needs_points_enough(rng):
     assert np.asarray(double_zernike(table, x, y)) == pytest.approx(values, rel=1e-3, abs=2e-3)
     with pytest.raises(ValueError, match="determine"):
         fit_double_zernike(x[:10], y[:10], values[:10], 15)
+
+
+def test_a_table_of_field_points():
+    """Points of a known map give it back; too few, too far, unlike each other: named."""
+    node = lambda at: f"{{x: {at[0]} deg, y: {at[1]} deg, zernikes: {{z4: {3 + 20 * at[0]} nm, z7: {-8 * at[1]} nm}}}}"  # noqa: E731
+    places = [(0, 0), (0.3, 0), (-0.3, 0.1), (0.1, 0.4), (0, -0.4)]
+    text = f"{{field: {{radius: 0.5 deg, count: 3, points: [{', '.join(map(node, places))}]}}}}"
+    aligned = alignment(text)
+    where = {"field_x": jnp.float32(0.2), "field_y": jnp.float32(-0.1)}
+    found = np.asarray(aligned.zernikes(where.__getitem__, {})) * 1e9
+    assert found == pytest.approx([7, 0, 0, 0.8], abs=1e-4)
+    for change, message in (
+        (("count: 3", "count: 6"), "points: 5 points of the field determine 5 terms of a map, not 6"),
+        (("x: 0.3 deg", "x: 3 deg"), "points.1: lies beyond the radius of the map"),
+        (("z4: 9.0 nm, z7", "z4: 9.0 nm, z8"), "points.1: has other Zernikes than the first"),
+        (("count: 3", "terms: {z4: [1 nm]}"), "field: needs either terms or points"),
+    ):
+        assert change[0] in text
+        with pytest.raises(UserError, match=message):
+            alignment(text.replace(*change, 1))
 
 
 @pytest.mark.real

@@ -140,3 +140,56 @@ def test_zodiacal_colour_is_that_of_a_space_telescopes_background(real_data):
     difference = model - np.array(measured)
     assert np.abs(difference - difference[5])[1:].max() < 0.15
     assert 0.3 < (difference - difference[5])[0] < 0.6
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("band", "nm", "k", "zenith"), [("g", 472, 0.178, 22.6), ("r", 641.5, 0.094, 21.6)])
+def test_dark_sky_over_cerro_tololo(real_data, band, nm, k, zenith):
+    """The sources where sun, moon and ecliptic were (astropy) against the sky that DECam measured in dark time, 2014 to
+    2016, on the training nights of the quick look: one airglow, that of a dark site (ESO's Paranal has B 22.6,
+    V 21.6, R 20.9 in Vega magnitudes at the sun's maximum, Patat 2003, A&A 400, 1183), leaves 0.2 mag."""
+    import csv
+    import hashlib
+
+    import astropy.units as u
+    from astropy.coordinates import AltAz, EarthLocation, GeocentricTrueEcliptic, SkyCoord, get_body, get_sun
+    from astropy.time import Time
+    from astropy.utils import iers
+
+    def kept(row):
+        night = int(np.floor(float(row["mjd_obs"]) - 0.6))
+        frozen = int(hashlib.sha256(f"night{night}".encode()).hexdigest(), 16) % 5 == 1
+        old = float(row["mjd_obs"]) < 57700
+        return not frozen and old and row["band"] == band and float(row["transparency"]) > 0.8
+
+    path = real_data / "telemetry" / "decam_obsbot" / "decam_obsbot_exposures.csv.gz"
+    with gzip.open(path, "rt") as stream:
+        rows = [row for row in csv.DictReader(stream) if kept(row)][::12]
+    column = {
+        name: np.array([float(row[name]) for row in rows]) for name in ("mjd_obs", "rabore", "decbore", "airmass")
+    }
+    measured = 10 ** (-0.4 * np.array([float(row["sky"]) for row in rows]))
+    with iers.conf.set_temp("auto_download", False):
+        time = Time(column["mjd_obs"], format="mjd")
+        site = EarthLocation.from_geodetic(-70.81489, -30.16606, 2215)
+        frame, ecliptic = AltAz(obstime=time, location=site), GeocentricTrueEcliptic(equinox=time)
+        pointing, sun = SkyCoord(column["rabore"] * u.deg, column["decbore"] * u.deg), get_sun(time)
+        moon = get_body("moon", time, site).transform_to(frame).alt.deg
+        night = sun.transform_to(frame).alt.deg
+        place, sun = pointing.transform_to(ecliptic), sun.transform_to(ecliptic)
+    dark = (moon < -5) & (night < -18)
+    assert dark.sum() > 60
+    air, extinction, wavelength = jnp.asarray(column["airmass"], jnp.float32), jnp.asarray([k]), (nm * 1e-9,)
+
+    def sources(lon, lat, airmass):
+        through = sky.diffuse_throughput(sky.zodiacal(lon, lat), extinction, airmass)
+        return (
+            sky.zodiacal_intensity(lon, lat, wavelength)[0] * through[0],
+            sky.airglow_intensity(jnp.asarray([zenith]), 1.0, airmass, extinction)[0],
+        )
+
+    where = (jnp.asarray((place.lon - sun.lon).deg, jnp.float32), jnp.asarray(place.lat.deg, jnp.float32), air)
+    zodi, glow = (np.asarray(part) for part in jax.vmap(sources)(*where))
+    left = -2.5 * np.log10(measured / (zodi + glow))[dark]
+    assert np.median(left) == pytest.approx(0, abs=0.15)
+    assert 1.48 * np.median(np.abs(left - np.median(left))) < 0.3

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from twin.observatory.effects import Collimation
+from twin.observatory.effects import Collimation, FieldMap
 from twin.observatory.kinds import KINDS
-from twin.observatory.modes import double_zernike
+from twin.observatory.modes import double_zernike, fit_double_zernike
 from twin.schema import Node, suggest
 from twin.schema.units import parse_quantity
 
@@ -53,11 +53,37 @@ def field_table(config: Collimation, node: Node) -> np.ndarray:
     """(J, K) [m] coefficients c[j - 4][k - 1] of the field map; (0, 0) where there is none. Raises UserError."""
     if config.field is None:
         return np.zeros((0, 0))
-    path = ("collimation", "field", "terms")
+    if config.field.points:
+        return _fitted(config.field, node)
+    path: tuple[str | int, ...] = ("collimation", "field", "terms")
+    assert config.field.terms is not None
     rows = {noll(name, node, (*path, name)): terms for name, terms in config.field.terms.items()}
     table = np.zeros((max(rows) - 3, max(map(len, rows.values()))))
     for j, terms in rows.items():
         table[j - 4, : len(terms)] = np.array(terms) * 1e-9
+    return table
+
+
+def _fitted(config: FieldMap, node: Node) -> np.ndarray:
+    """The same from a table of field points, by least squares."""
+    path: tuple[str | int, ...] = ("collimation", "field", "points")
+    points = config.points or ()
+    names = list(points[0].zernikes)
+    for k, point in enumerate(points):
+        if set(point.zernikes) != set(names):
+            raise node.error(f"has other Zernikes than the first point: {', '.join(names)}", (*path, k))
+    x, y = (np.array([getattr(point, axis) for point in points]) / config.radius for axis in "xy")
+    if np.hypot(x, y).max() > 1 + 1e-9:
+        worst = int(np.argmax(np.hypot(x, y)))
+        raise node.error("lies beyond the radius of the map", (*path, worst))
+    values = np.array([[point.zernikes[name] for name in names] for point in points]) * 1e-9
+    try:
+        fitted = fit_double_zernike(x, y, values, config.count)
+    except ValueError as error:
+        raise node.error(str(error), path) from None
+    orders = [noll(name, node, (*path, 0, "zernikes", name)) for name in names]
+    table = np.zeros((max(orders) - 3, config.count))
+    table[np.array(orders) - 4] = fitted
     return table
 
 

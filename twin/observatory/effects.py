@@ -123,14 +123,31 @@ class Truss(_Strict):
 Slope = str | float
 
 
+class FieldPoint(_Strict):
+    """A point of the field whose Zernikes are known: {z4: 30 nm, ...}."""
+
+    x: Annotated[float, quantity("deg")]
+    y: Annotated[float, quantity("deg")]
+    zernikes: dict[str, Annotated[float, quantity("nm")]] = Field(min_length=1)
+
+
 class FieldMap(_Strict):
     """Aberrations over the field as double Zernikes: z_j = sum_k c[j][k] Z_k(x / radius, y / radius), k = 1, 2, ...
 
-    terms  {z4: [c1, c2, ...], ...}: optical path in nm
+    terms   {z4: [c1, c2, ...], ...}: optical path in nm
+    points  in place of terms: a table of field points, to which `count` terms are fitted
     """
 
     radius: Annotated[float, quantity("deg", gt=0, le=20)]
-    terms: dict[str, tuple[Annotated[float, quantity("nm")], ...]] = Field(min_length=1)
+    terms: dict[str, tuple[Annotated[float, quantity("nm")], ...]] | None = Field(None, min_length=1)
+    points: tuple[FieldPoint, ...] | None = Field(None, min_length=1)
+    count: int = Field(6, ge=1, le=45)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> FieldMap:
+        if (self.terms is None) == (self.points is None):
+            raise UserError("needs either terms or points")
+        return self
 
 
 class Collimation(_Strict):

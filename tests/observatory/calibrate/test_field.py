@@ -70,7 +70,7 @@ def test_hyperparameters_gradient() -> None:
     squares = ((place[:, None] - place[None]) ** 2).sum(-1)
     basis = rng.normal(size=(45, 3)) * 0.01
     given = (Prior(), rng.normal(size=45) * 0.01, np.full((15, 3), 1e-5), rng.uniform(0.3, 1, 15), squares,
-             basis @ basis.T)  # fmt: skip
+             basis)  # fmt: skip
     hyper = np.array(Prior().hyper) + 0.1
     slope = _cost(hyper, *given)[1]
     for k in range(5):

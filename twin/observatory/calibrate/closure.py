@@ -35,8 +35,8 @@ def inside(imager: Imager) -> float:
 
 
 def widths(imager: Imager, rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Compiled telemetry rows (n, C) -> FWHM (n, B) [arcsec] of the twin's PSFs, for exposures such as `rows`: the pixel
-    is in, as an observer sees stars."""
+    """Compiled telemetry rows (n, C) -> FWHM (n, B) [arcsec] of the twin's PSFs, for exposures such as `rows`: the
+    pixel is in, as an observer sees stars."""
     optics = imager.optics_of(rows)
     step = imager.pixel_scale / FINE
     grid = Grid(PIXELS * FINE, step)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
 from twin.observatory.calibrate.moments import Field, Unknowns, moments_field
@@ -123,26 +124,31 @@ def _floor(hyper: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def _cost(hyper: np.ndarray, prior: Prior, y: np.ndarray, variance: np.ndarray, weight: np.ndarray,
-          squares: np.ndarray, physics: np.ndarray) -> tuple[float, np.ndarray]:  # fmt: skip
-    """Minus ln of marginal likelihood and hyperprior, and its gradient; physics (3 n, 3 n): covariance of the rest.
+          squares: np.ndarray, basis: np.ndarray) -> tuple[float, np.ndarray]:  # fmt: skip
+    """Minus ln of marginal likelihood and hyperprior, and its gradient; basis (3 n, P) in units of its prior.
 
-    d/dh = tr[(K^-1 - a a') dK/dh] / 2, a = K^-1 y (Rasmussen & Williams 2006, eq. 5.9).
+    d/dh = tr[(K^-1 - a a') dK/dh] / 2, a = K^-1 y (Rasmussen & Williams 2006, eq. 5.9). K = C + U U', C in blocks,
+    one a component: K^-1 = C^-1 - C^-1 U (1 + U' C^-1 U)^-1 U' C^-1 costs a ninth of inverting K.
     """
-    n = len(squares)
+    n, u = len(squares), basis.reshape(3, len(squares), -1)
     kernel, floor = _residual_kernel(hyper, squares), _floor(hyper, weight)
-    noise = variance.T / weight + floor
-    whole = _blocks(kernel) + physics + np.diag(noise.ravel())
-    factor = np.linalg.cholesky(whole)
-    inverse = np.linalg.inv(factor)
-    inverse = inverse.T @ inverse
-    alpha = inverse @ y
-    left = (inverse - np.outer(alpha, alpha)).reshape(3, n, 3, n)[range(3), :, range(3)]  # (3, n, n)
+    blocks = kernel.copy()
+    blocks[:, range(n), range(n)] += variance.T / weight + floor
+    factors = np.linalg.cholesky(blocks)
+    inverses = np.stack([cho_solve((factor, True), np.eye(n)) for factor in factors])
+    v = inverses @ u  # C^-1 U
+    inner = cho_factor(np.eye(u.shape[-1]) + np.einsum("cnp,cnq->pq", u, v), lower=True)
+    alpha = np.einsum("cnm,cm->cn", inverses, y.reshape(3, n))
+    alpha = alpha - v @ cho_solve(inner, np.einsum("cnp,cn->p", u, alpha))
+    middle = cho_solve(inner, np.eye(u.shape[-1]))
+    left = inverses - (v @ middle) @ np.swapaxes(v, 1, 2) - alpha[:, :, None] * alpha[:, None, :]
     by_amplitude = np.einsum("cnm,cnm->c", left, kernel)
     by_length = 0.5 * np.einsum("cnm,cnm,nm->", left, kernel, squares) / np.exp(2 * hyper[2])
     by_floor = np.einsum("cnn,cn->c", left, floor)
     slope = np.array([by_amplitude[:2].sum(), by_amplitude[2], by_length, by_floor[:2].sum(), by_floor[2]])
     away = (hyper - np.array(prior.hyper)) / prior.spread
-    cost = 0.5 * y @ alpha + np.log(np.diag(factor)).sum() + 0.5 * away @ away
+    half_log = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum() + np.log(np.diag(inner[0])).sum()
+    cost = 0.5 * y @ alpha.ravel() + half_log + 0.5 * away @ away
     return float(cost), slope + away / prior.spread
 
 
@@ -173,8 +179,7 @@ def fit_field(stars: Stars, imager: Imager, prior: Prior | None = None, train: n
         target = stars.shape - value + np.einsum("nck,k->nc", slope, theta)
         rows = (np.arange(3)[:, None] * len(stars) + train).ravel()
         y, variance = _flat(target[train]), stars.noise[train] ** 2
-        known = basis[rows] @ basis[rows].T
-        hyper = _choose(hyper, prior, y, variance, weight, squares[np.ix_(train, train)], known)
+        hyper = _choose(hyper, prior, y, variance, weight, squares[np.ix_(train, train)], basis[rows])
         kernel = _blocks(_residual_kernel(hyper, squares)) + basis @ basis.T
         noise = (variance.T / weight + _floor(hyper, weight)).ravel()
         inverse = np.linalg.inv(kernel[np.ix_(rows, rows)] + np.diag(noise))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,8 @@ def run(folder: str | Path, config: DecamStars, where: Path, say: Callable[[str]
     if not given:
         raise UserError("was made without --stars", file=folder)
     imager = calibration.imager()
-    prior = Prior(**{key: tuple(v) if isinstance(v, list) else v for key, v in given["prior"].items()})
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in given["prior"].items()}
+    prior = Prior(**values)
     place = where / config.folder if (where / config.folder).is_dir() else where
     paths = sorted(place.glob(config.catalogues))
     if not paths:

@@ -45,6 +45,7 @@ def run(out: Path, say: Callable[[str], None] = print) -> Result:
     say("5/5 judging the model " + _judge(real))
     name, report_dir = "ps1-lenses" if real else "simulated", out / "report"
     result = evaluate(model, name, report_dir, report_dir / "metrics.json", data=beside, say=say)
+    assert isinstance(result, Result)  # both benchmarks judge a network
     show(result, real)
     return result
 

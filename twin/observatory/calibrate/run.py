@@ -173,6 +173,6 @@ def static_terms(
 
 
 def _forecast(imager: Imager, telemetry: Any, folder: Path, seed: int, say: Callable[[str], None]) -> None:
-    from twin.observatory import forecast
+    from twin.observatory.forecast import write
 
-    forecast.write(imager, telemetry, folder, seed=seed, say=say)
+    write(imager, telemetry, folder, seed=seed, say=say)

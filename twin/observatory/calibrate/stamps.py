@@ -102,7 +102,7 @@ class _Model:
             value, push = jax.linearize(lambda v: one(v, place, row), p)
             return value, jax.lax.map(push, jnp.eye(len(p), dtype=p.dtype))
 
-        self._both = jax.jit(lambda p, places, row: jax.lax.map(lambda a: both(*a, row), (p, places)))
+        self._both = jax.jit(lambda p, places, row: jax.lax.map(lambda a: both(a[0], a[1], row), (p, places)))
 
     def fit(self, stamps: np.ndarray, variance: np.ndarray, places: np.ndarray, theta: np.ndarray) -> StampFit:
         n, k = len(stamps), len(self._sd)

@@ -176,6 +176,8 @@ def test_dark_current_and_orbit():
         ("collimation: {truss: {drift: 60 um, reference: 10 deg_C}}", (), "needs the sensitivity of focus_offset"),
         ("collimation: {sensitivity: {hexapod_w: {z4: 1 nm/um}}}", (), "hexapod_w: is no channel of alignment"),
         ("collimation: {sensitivity: {hexapod_x: {z4: 1 nm/arcsec}}}", (), r"hexapod_x.z4: the unit"),
+        ("collimation: {sensitivity: {hexapod_y: {z4: 1 nm/um}}}", (), 'hexapod_y: needs the channel "hexapod_y"'),
+        ("collimation: {donuts: true}", ("donut_z5",), "collimation.donuts: needs a channel donut_z4"),
         ("collimation: {sensitivity: {hexapod_x: {coma: 1 nm/um}}}", (), "coma: must be a Zernike, z4 to z37"),
         ("collimation: {field: {radius: 1 deg, terms: {z99: [1 nm]}}}", (), "z99: must be a Zernike"),
         ("dark_current: {reference: 173 K}", ("detector_temperature",), "dark_current: needs the channel"),
@@ -200,6 +202,8 @@ def test_mistakes_of_the_sky_and_of_space():
         toy("sky: {parts: [moon]}", sky=False, atmosphere=False)
     with pytest.raises(UserError, match="needs atmosphere: true"):
         toy("air: {mirror: {coefficient: 0.4 arcsec}}", atmosphere=False)
+    with pytest.raises(UserError, match="air.refraction: needs atmosphere: true"):
+        toy("air: {refraction: {}}", atmosphere=False)
     light = "sky: {parts: [zodiacal, earthshine], earthshine: 23 mag/arcsec2}"
     space = state_of(toy(light, sky=False, atmosphere=False))
     assert np.all(np.isfinite(space.sky))

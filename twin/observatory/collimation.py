@@ -121,8 +121,8 @@ class Alignment:
     def zernikes(self, channel: Callable[[str], Array], given: Mapping[str, bool]) -> Array:
         """(count,) optical path [m]: sum over channels of matrix x value, donuts, truss and the map at the field point.
 
-        `channel(name)` is a scalar in the channel's unit; `given` says whether telemetry has it: focus_offset and the
-        hexapod's channels count as 0 where it has not.
+        `channel(name)` is a scalar in the channel's unit; `given` says whether telemetry has it: a focus that only the
+        truss moves, and donuts that were not fitted, count as 0.
         """
         total = jnp.zeros(self.count, jnp.float32)
         for name, row in self._matrix.items():

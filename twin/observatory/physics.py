@@ -41,6 +41,9 @@ def needs(config: InstrumentConfig) -> Iterator[tuple[tuple[str | int, ...], tup
         yield ("shake", "wind"), ("wind_speed", *turned, *(("parallactic_angle",) if wind.ellipticity else ()))
     if config.shake.guider:
         yield ("shake", "guider"), ("guider_rms",)
+    for channel in config.collimation.sensitivity:
+        if channel != "focus_offset" or not config.collimation.truss:  # the truss alone may move the focus
+            yield ("collimation", "sensitivity", channel), (channel,)
     if config.collimation.truss:
         yield ("collimation", "truss"), ("truss_temperature",)
     if config.collimation.field:
@@ -71,15 +74,22 @@ class Physics:
     def __init__(self, config: InstrumentConfig, channels: Collection[str], node: Node) -> None:
         """Raises UserError at the key of a part that lacks a channel, or that the instrument has no use for."""
         self.config, self._given = config, frozenset(channels)
+        self.alignment = Alignment(config.collimation, node)
         for path, wanted in needs(config):
             for name in wanted:
                 if name not in self._given:
                     raise node.error(f'needs the channel "{name}"', path)
-        grounded = [key for key, value in (("mirror", config.air.mirror), ("dome", config.air.dome)) if value]
-        if not config.atmosphere and (grounded or config.speckle or config.air.refraction):
-            raise node.error("needs atmosphere: true", ("air", grounded[0]) if grounded else ("speckle",))
+        if config.collimation.donuts and not any(name.startswith("donut_z") for name in self._given):
+            raise node.error("needs a channel donut_z4 .. donut_z11", ("collimation", "donuts"))
+        grounded: dict[tuple[str, ...], object] = {
+            ("air", "mirror"): config.air.mirror,
+            ("air", "dome"): config.air.dome,
+            ("air", "refraction"): config.air.refraction,
+            ("speckle",): config.speckle,
+        }
+        for ground in (key for key, value in grounded.items() if value and not config.atmosphere):
+            raise node.error("needs atmosphere: true", ground)
         self._check_sky(node)
-        self.alignment = Alignment(config.collimation, node)
         self.zernikes = max(self.alignment.count, 1 if config.orbit else 0)
         self.layers = _layers(config.speckle.layers) if config.speckle else None
         self._wavelengths = tuple(band.wavelength * 1e-9 for band in config.bands.values())

@@ -19,7 +19,7 @@ from twin.observatory.picture import fine_psf
 from twin.observatory.psf import otf
 from twin.simulators.optical import counts
 
-NPIX, FRAMES, FACTOR = 32, 300, 3
+NPIX, FRAMES, FACTOR = 32, 250, 3
 R80 = 0.15  # arcsec, of the design (Zhan 2021), in which the depths are given
 CESS = {"nuv": 24.87, "u": 25.30, "g": 26.32, "r": 26.18, "i": 25.96, "z": 25.27, "y": 23.98}  # mag for 1 e-/s
 SKY = {"g": 0.2803, "i": 0.3708}  # e-/s/pixel
@@ -56,7 +56,7 @@ def at_design(csst: Imager, band: str, shape: Callable[[np.ndarray, str], PsfSha
     def excess(motion: float) -> float:
         return float(np.mean([shape(row, band).ee80 for row in exposures(csst, band, motion)[:3]])) - R80
 
-    return optimize.brentq(excess, 0.02, 0.12, xtol=3e-4)
+    return optimize.brentq(excess, 0.02, 0.12, xtol=5e-4)
 
 
 def measured(csst: Imager, band: str, rows: np.ndarray, radius: float) -> tuple[float, float, float]:
@@ -119,8 +119,10 @@ def test_five_sigma_depth(csst: Imager, shape: Callable[[np.ndarray, str], PsfSh
     assert share == pytest.approx(0.8, abs=0.02)
     found = depth(light, sky)
     assert found == pytest.approx(equation(csst, band, R80), abs=0.03)
-    assert np.abs(found - np.array(DEPTHS[band])).max() < 0.1, found
-    assert np.abs(depth(0.83 * light, sky) - np.array(DEPTHS[band])).max() > 0.1  # 0.2 mag of throughput would show
+    published, computed = DEPTHS[band]
+    assert abs(found - computed) < 0.1
+    assert abs(found - published) < 0.1 + 0.05, found  # it is given to a tenth; the computed one lies 0.09 from it in g
+    assert abs(depth(0.87 * light, sky) - computed) > 0.1  # 0.15 mag of throughput would show
 
 
 @pytest.mark.slow
@@ -128,7 +130,7 @@ def test_usual_exposures_go_deeper(csst: Imager, shape: Callable[[np.ndarray, st
     """The PSF of csst.yaml keeps within the design: R80 of 0.11 arcsec in g, 0.35 mag deeper in an aperture of that
     size."""
     rows = exposures(csst, "g", None)
-    r80 = float(np.mean([shape(row, "g").ee80 for row in rows[:8]]))
+    r80 = float(np.mean([shape(row, "g").ee80 for row in rows[:4]]))
     assert 0.09 < r80 < 0.13
     light, sky, share = measured(csst, "g", rows, r80)
     assert share == pytest.approx(0.8, abs=0.04)

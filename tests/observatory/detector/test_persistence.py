@@ -32,10 +32,10 @@ def test_electrons_of_an_exposure(decay: float) -> None:
 def test_ghosts_have_the_stated_number_and_brightness(key: jax.Array) -> None:
     config = Persistence.model_validate(WFC3 | {"stars": 2.0, "fwhm": "2 px"})
     draw = jax.jit(jax.vmap(lambda k: ghosts(k, (2, 64, 64), config)))
-    frames = np.asarray(draw(jax.random.split(key, 1000)))
-    assert frames.shape == (1000, 2, 64, 64)
+    frames = np.asarray(draw(jax.random.split(key, 600)))
+    assert frames.shape == (600, 2, 64, 64)
     empty = np.mean(frames.max((2, 3)) < 1e4)
-    assert empty == pytest.approx(np.exp(-2.0 * 0.4096), abs=0.03)
+    assert empty == pytest.approx(np.exp(-2.0 * 0.4096), abs=0.04)
     # dN/dx ~ x^-2: as many from x to 2x as beyond 2x; a star sampled between pixels is a little fainter
     peak = frames.max((2, 3))[frames.max((2, 3)) > 1.8e5]
-    assert np.mean(peak > 3.6e5) == pytest.approx(0.5, abs=0.06)
+    assert np.mean(peak > 3.6e5) == pytest.approx(0.5, abs=0.08)

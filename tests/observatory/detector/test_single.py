@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,7 @@ from twin.observatory.detector import FLAGS, DetectorConfig, expose, expose_sing
 from twin.observatory.detector.place import at
 from twin.observatory.imager import load_instrument
 from twin.observatory.state import ImagerState
-from twin.schema import UserError
+from twin.schema import UserError, parse_yaml
 
 TRAPS = [{"density": 1.0, "release": "2 px"}]
 EFFECTS = {
@@ -30,6 +32,9 @@ EFFECTS = {
     "persistence": {"amplitude": "5 e-/s/px", "knee": "90000 e-", "width": "18000 e-", "stars": 5},
     "adc": {"bits": 12},
 }
+
+
+PLAIN = jax.jit(expose_single)
 
 
 def scene(side: int = 48) -> jax.Array:
@@ -68,8 +73,8 @@ def test_each_effect_is_switched_by_its_key(key: jax.Array, name: str) -> None:
     assert config.effects == (name,)
     of = state(sky=100.0, dark=20.0)
     place = at([[230, 100]], 48, 48)
-    found = np.asarray(expose_single(key, scene(), of, config, place))[0]
-    plain = np.asarray(expose_single(key, scene(), of))[0]
+    found = np.asarray(jax.jit(lambda k: expose_single(k, scene(), of, config, place))(key))[0]
+    plain = np.asarray(PLAIN(key, scene(), of))[0]
     assert np.all(found == np.round(found))
     assert np.any(found != plain)
     assert np.corrcoef(np.sqrt(found.ravel()), np.sqrt(plain.ravel()))[0, 1] > 0.8
@@ -160,3 +165,13 @@ def test_mistakes_are_named(wrong: dict, words: str) -> None:
 def test_unknown_effects_are_refused() -> None:
     with pytest.raises(ValueError, match="Extra inputs"):
         DetectorConfig.model_validate({"read_noise": "5 e-", "saturation": "1 e-", "fringes": {}})
+
+
+def test_what_the_documentation_shows_can_be_read() -> None:
+    """Every example of docs/detector.md; together they name every key."""
+    text = (Path(__file__).parents[3] / "docs" / "detector.md").read_text()
+    examples = [parse_yaml(part.split("```")[0], "docs").value["detector"] for part in text.split("```yaml\n")[1:]]
+    for example in examples:
+        DetectorConfig.model_validate(example)
+    named = set().union(*examples) | {"position"}
+    assert named == set(DetectorConfig.model_fields)

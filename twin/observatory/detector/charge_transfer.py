@@ -27,8 +27,9 @@ def trail(charge: Array, number: Array, traps: tuple[Traps, ...], full: Array, f
     number 0: not read this way, left alone; 1: the first that its amplifier reads, which finds empty traps. full: the
     full well, before: the packets that were read before the first one [electron]; both broadcastable to charge[0].
     """
-    density = np.array([t.density for t in traps], np.float32).reshape(-1, *[1] * (charge.ndim - 1))
-    gone = (-np.expm1(-1 / np.array([t.release for t in traps]))).astype(np.float32).reshape(density.shape)
+    one_each = (len(traps), *[1] * (charge.ndim - 1))
+    density = jnp.asarray([t.density for t in traps], jnp.float32).reshape(one_each)
+    gone = jnp.asarray(-np.expm1(-1 / np.array([t.release for t in traps])), jnp.float32).reshape(one_each)
 
     def reached(q: Array, n: Array) -> Array:
         return density * (n * (jnp.clip(q, 0, full) / full) ** fill)

@@ -58,7 +58,7 @@ class PhotonTransfer:
     dark: np.ndarray
 
 
-def lamp(detector: DetectorConfig, level: Array, exptime: float, amplifiers: int) -> ImagerState:
+def lamp(detector: DetectorConfig, level: Array, exptime: Array, amplifiers: int) -> ImagerState:
     """State of a flat of `level` counts at the detector's mean gain; one "band" an amplifier. exptime 0 is a bias."""
     top = min(detector.saturation / detector.gain + detector.bias, electronics.SIXTEEN_BITS)
     values = {
@@ -113,7 +113,7 @@ def photon_transfer(
     adc = np.inf if detector.adc is None else 2**detector.adc.bits - 1
     bright = min(detector.saturation / gain.max(), min(electronics.SIXTEEN_BITS, adc) - detector.bias)
     bright = bright * gain.min() / detector.gain  # so that no amplifier comes near its top
-    asked = [0.0, *np.geomspace(*(share * bright for share in SHARES), levels)]
+    asked = [0.0, *np.geomspace(SHARES[0] * bright, SHARES[1] * bright, levels)]
     frames = [[pair(i * pairs + p, level, _EXPOSURE * bool(i)) for p in range(pairs)] for i, level in enumerate(asked)]
     # a pixel that is dead or hot is none to measure with
     flat = np.mean(frames[-1], axis=(0, 1))

@@ -24,7 +24,7 @@ def bleed(charge: Array, full: Array, up: float = 0.5) -> Array:
 def _sweep(charge: Array, full: Array, excess: Array, reverse: bool) -> Array:
     """Charge after `excess` has run along y, starting at each pixel's neighbour."""
 
-    def step(running: Array, row: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+    def step(running: Array, row: tuple[Array, ...]) -> tuple[Array, Array]:
         held, brim, new = row
         taken = jnp.minimum(running, brim - held)
         return running - taken + new, held + taken

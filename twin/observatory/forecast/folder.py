@@ -143,7 +143,7 @@ class Forecast:
 
     def summary(self) -> dict[str, Any]:
         """Maximum of the posterior and sd of the draws of each parameter (unconstrained; see model.PRIORS)."""
-        return {name: {"best": values[0].tolist(), "sd": values[1:].std(0).tolist()}
+        return {name: {"best": values[0].tolist(), "sd": values[1:].std(0).tolist() if len(values) > 1 else None}
                 for name, values in self.draws.items()}  # fmt: skip
 
     @classmethod

@@ -112,7 +112,11 @@ def read_exposures(
         raise UserError("the column band is missing", file=path)
     band = np.array([str(value).strip() for value in table[band_name]])
     identity = next((lower[name] for name in IDENTITY if name in lower), None)
-    names = np.array([str(value) for value in table[identity]]) if identity else np.char.mod("%.6f", columns["mjd"])
+    names = (
+        np.array([str(value).removesuffix(".0") for value in table[identity]])
+        if identity
+        else np.char.mod("%.6f", columns["mjd"])
+    )
     known, index = np.unique(band, return_inverse=True)
     wavelength = np.array([wavelengths.get(name, np.nan) for name in known.tolist()])[index]
     exptime = np.where(columns["exptime"] > 0, columns["exptime"], EXPTIME)

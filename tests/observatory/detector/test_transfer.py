@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from twin.observatory.detector import DetectorConfig
-from twin.observatory.detector.transfer import photon_transfer, write_flats
+from twin.observatory.detector.place import transfers
+from twin.observatory.detector.transfer import photon_transfer, windows, write_flats
 from twin.schema import UserError
 
 RNG = np.random.default_rng(4)
@@ -32,7 +33,7 @@ FULL = BARE | {
     "nonlinearity": [-0.01],
     "bleeding": {},
     "brighter_fatter": {"strength": 1.5e-6},
-    "transfer": {"parallel": [{"density": 1e-3, "release": "3 px"}]},
+    "transfer": {"parallel": [{"density": 0.05, "release": "2 px"}]},
     "cosmic_rays": {"rate": "5 /cm2/s", "thickness": "30 um"},
     "adc": {"bits": 16},
 }
@@ -50,6 +51,16 @@ def test_gain_and_read_noise_of_all_amplifiers() -> None:
     bend = np.mean(found.curve[:, 2])
     assert bend == pytest.approx(-1.5e-6 - 3 * 0.01 / 90000, rel=0.15)
     assert found.level.shape == (AMPLIFIERS, 10)
+
+
+def test_windows_lie_where_amplifiers_are_read() -> None:
+    place = windows(DetectorConfig.model_validate(FULL), 100)
+    assert place.shape == (AMPLIFIERS, 100, 100)
+    serial, parallel = (np.abs(v) for v in transfers(place, DetectorConfig.model_validate(FULL)))
+    assert np.all(serial.min(1) == 1)
+    assert np.all(parallel.min(1) == 1)
+    assert parallel.max() == serial.max() == 100
+    assert len(np.unique(np.asarray(place.x)[:, 0] // 512 + 8 * (np.asarray(place.y)[:, 0] // 2048))) == AMPLIFIERS
 
 
 def test_a_wrong_gain_would_show() -> None:

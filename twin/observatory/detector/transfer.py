@@ -71,16 +71,18 @@ def lamp(detector: DetectorConfig, level: Array, exptime: Array, amplifiers: int
 
 
 def windows(detector: DetectorConfig, side: int) -> place.Place:
-    """A window in the middle of every amplifier, `side` pixels or as many as there are."""
+    """A window of every amplifier, `side` pixels or as many as there are, at the corner where it is read: trails of
+    many transfers smooth the photons' noise."""
     amplifiers = place.split(detector)
     size = detector.size or (side * amplifiers.columns, side * amplifiers.rows)
     width, height = size[0] // amplifiers.columns, size[1] // amplifiers.rows
     side = min(side, width, height)
-    corners = [
-        (column * width + (width - side) // 2, row * height + (height - side) // 2)
-        for row in range(amplifiers.rows)
-        for column in range(amplifiers.columns)
-    ]
+    corners = []
+    for row, column in np.ndindex(amplifiers.rows, amplifiers.columns):
+        outward = amplifiers.serial == "outward" and column >= amplifiers.columns / 2
+        to_right = amplifiers.serial == "right" or outward
+        x = (column + 1) * width - side if to_right else column * width
+        corners.append((x, row * (2 * height - side)))
     return place.at(np.array(corners), side, side)
 
 

@@ -33,6 +33,7 @@ log = logging.getLogger("twin")
 REFERENCE = 500e-9  # wavelength at which seeing is quoted [m]
 GAP = 0.25  # exposures farther apart [d] do not know of each other
 CHUNK = 100  # draws between two lines of progress
+MIXED = 1.1  # split R-hat beyond which chains have not found the same posterior
 MIN_ROWS = 20  # exposures that a fit needs
 
 
@@ -193,6 +194,9 @@ def fit(
     whole = {k: np.concatenate([part[k] for part in parts], 1)[:, :draws] for k in parts[0]}
     kept = [one for one in fitted if one.name in whole]
     rhat = [float(numpyro.diagnostics.split_gelman_rubin(whole[one.name])) for one in kept]
+    if max(rhat) > MIXED:
+        worst = kept[int(np.argmax(rhat))].name
+        say(f"  the chains do not agree (R-hat of {worst} {max(rhat):.2f}): do not trust this posterior, take more steps")
     flat = {k: v.reshape(-1, *v.shape[2:]) for k, v in whole.items()}
     table = np.stack([flat[one.name] for one in kept], 1)
     table[:, [one.name == "tails" for one in kept]] += 1.0  # the law's own degrees of freedom

@@ -97,7 +97,11 @@ def score(
 
     Raises UserError where a class has test exposures of fewer than five nights, or no others.
     """
-    ages = {"recent": 0.0, "hidden30": config.hidden, "aged": hashed_ages(exposures.name, config.aged)}
+    ages: dict[str, float | np.ndarray] = {
+        "recent": 0.0,
+        "hidden30": config.hidden,
+        "aged": hashed_ages(exposures.name, config.aged),
+    }
     metrics: Metrics = {}
     counts = {"exposures": len(exposures), "test exposures": int(test.sum())}
     counts["test nights"] = len(np.unique(exposures.night[test]))

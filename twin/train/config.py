@@ -122,6 +122,8 @@ class TrainConfig(Section):
     learning_rate, weight_decay, clip   AdamW at its highest rate, and the largest gradient norm
     warmup       part of the steps in which the rate rises linearly; it falls to zero as a cosine after that
     ema          decay per step of the running mean of the weights, which is what is kept; 0 = the last weights
+    outliers     least share of the separation's density that is spread over all separations: what of the sky is like no
+                 simulation
     checkpoint_seconds   time between checkpoints
     """
 
@@ -138,6 +140,7 @@ class TrainConfig(Section):
     clip: Positive = 1.0
     warmup: Probability = 0.03
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    outliers: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     checkpoint_seconds: Positive = 90.0
     network: Network = Network()
     augment: Augment = Augment()

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -239,4 +240,6 @@ def _score(
     first, rest = np.array_split(np.arange(len(lens)), 2)
     unknown = np.full(len(first), np.nan)  # lens probabilities come out calibrated; they are left alone
     adjusted = Calibration.fit(prediction.take(first), unknown, separation[first])
+    if "separation" in adjusted.adjusts:
+        adjusted = replace(adjusted, share=max(adjusted.share, config.outliers))
     return scores.held_out(adjusted.apply(prediction.take(rest)), lens[rest], separation[rest]), adjusted

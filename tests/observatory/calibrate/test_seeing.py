@@ -11,7 +11,7 @@ from tests.observatory.calibrate.made import TRUTH, exposures, small, write_csv
 from twin.observatory.calibrate import seeing
 from twin.observatory.calibrate.exposures import Exposures, read_exposures
 
-TOLD = ("airmass_exponent", "night_sd", "scatter", "persistence", "tails", "memory")
+TOLD = ("airmass_exponent", "night_sd", "scatter", "persistence", "tails")
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Exposures:
 
 @pytest.fixture(scope="module")
 def posterior(table: Exposures) -> seeing.Posterior:
-    return seeing.fit(table, 0.7, draws=100, warmup=100, say=lambda text: None)
+    return seeing.fit(table, 0.7, draws=100, warmup=150, say=lambda text: None)
 
 
 def z_scores(found: seeing.Posterior) -> dict[str, float]:
@@ -55,7 +55,7 @@ def test_what_it_says_of_the_median_exposure(posterior: seeing.Posterior) -> Non
 @pytest.mark.slow
 def test_too_narrow_a_likelihood_fails_the_same_test(table: Exposures) -> None:
     """The check has teeth: a scatter held at a third of the truth no longer covers it."""
-    wrong = seeing.fit(table, 0.7, draws=100, warmup=150, sigma=TRUTH["scatter"] / 3, say=lambda text: None)
+    wrong = seeing.fit(table, 0.7, draws=50, warmup=100, sigma=TRUTH["scatter"] / 3, say=lambda text: None)
     assert max(np.abs(list(z_scores(wrong).values()))) > 5
 
 

@@ -52,14 +52,18 @@ class Parameter:
         return float(np.std(np.asarray(self.prior.sample(jax.random.key(0), (4000,)))))
 
 
-def parameters(thermal: bool = False) -> tuple[Parameter, ...]:
-    """All that is fitted; the dome's term only where telemetry has the mirror's and its air's temperature."""
+def parameters(thermal: bool = False, sharpest: float = 10.0) -> tuple[Parameter, ...]:
+    """All that is fitted; the dome's term only where telemetry has the mirror's and its air's temperature.
+
+    sharpest  [arcsec] FWHM that hardly an exposure undercuts: the floor lies below it
+    """
+    floor = dist.TruncatedNormal(0.0, 0.4, low=0.0, high=sharpest)
     fitted = [
         Parameter("offset", "", dist.Normal(0.0, 0.5), "ln of the seeing in the telescope over the telemetry's"),
         Parameter("airmass_exponent", "", dist.Normal(0.6, 0.2), "of the airmass in the atmosphere's FWHM"),
         Parameter("wavelength_exponent", "", dist.Normal(-0.2, 0.1), "of the wavelength in the same, beside L0"),
         Parameter("outer_scale", "m", dist.LogNormal(np.log(22.0), 0.5), "outer scale L0 of the turbulence"),
-        Parameter("floor", "arcsec", dist.HalfNormal(0.4), "FWHM of what no weather changes: dome, optics, jitter"),
+        Parameter("floor", "arcsec", floor, "FWHM of what no weather changes: dome, optics, jitter"),
         Parameter("night_sd", "", dist.HalfNormal(0.3), "sd of ln seeing between nights"),
         Parameter("scatter", "", dist.HalfNormal(0.3), "scale of ln FWHM within a night"),
         Parameter("persistence", "", dist.Beta(8.0, 2.0), "correlation of two exposures at once"),
@@ -169,10 +173,11 @@ def fit(
     """
     if len(exposures) < MIN_ROWS:
         raise ValueError(f"{len(exposures)} exposures are too few, {MIN_ROWS} are needed")
-    fitted = parameters(bool(np.isfinite(exposures.warm).any()))
+    sharpest = 0.95 * float(np.quantile(exposures.fwhm, 0.01))
+    fitted = parameters(bool(np.isfinite(exposures.warm).any()), sharpest)
     data = arrays(exposures, median_seeing)
-    start = {"about": 0.0, "floor": 0.3, "night_sd": 0.15, "scatter": 0.1, "persistence": 0.9, "memory": 1.0,
-             "tails": 4.0, "outer_scale": 22.0, "level": data["nights"]}  # fmt: skip
+    start = {"about": 0.0, "floor": min(0.3, 0.5 * sharpest), "night_sd": 0.15, "scatter": 0.1,
+             "persistence": 0.9, "memory": 1.0, "tails": 4.0, "outer_scale": 22.0, "level": data["nights"]}  # fmt: skip
     together = [
         tuple(one.name for one in fitted if one.name not in (() if sigma is None else ("scatter",)) + ("offset",))
     ]
@@ -196,7 +201,7 @@ def fit(
     rhat = [float(numpyro.diagnostics.split_gelman_rubin(whole[one.name])) for one in kept]
     if max(rhat) > MIXED:
         worst = kept[int(np.argmax(rhat))].name
-        say(f"  the chains do not agree (R-hat of {worst} {max(rhat):.2f}): do not trust this posterior, take more steps")
+        say(f"  the chains do not agree (R-hat of {worst} {max(rhat):.2f}): do not trust this posterior")
     flat = {k: v.reshape(-1, *v.shape[2:]) for k, v in whole.items()}
     table = np.stack([flat[one.name] for one in kept], 1)
     table[:, [one.name == "tails" for one in kept]] += 1.0  # the law's own degrees of freedom

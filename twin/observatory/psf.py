@@ -94,7 +94,7 @@ def _limits(optics: Optics, pixel: float) -> list[float]:
             left = left * np.exp(-0.5 * np.asarray(phase, float))
         peak = r * left * np.abs(np.sinc(frequency * pixel)).clip(0.01)  # along the axes a pixel lets most pass
         beyond = np.cumsum(peak[::-1])[::-1] / peak.sum()
-        found.append(float(r[max(np.count_nonzero(beyond > 2e-5) - 1, 0)]))
+        found.append(float(r[max(int(np.count_nonzero(beyond > 2e-5)) - 1, 0)]))
     return found
 
 

@@ -68,14 +68,16 @@ def draw_field(imager: Imager, points: np.ndarray, shapes: list[list[PsfShape]],
     """Figure: a panel a band, FWHM as colour, ellipticity as whiskers along the PSF's long axis."""
     from matplotlib.figure import Figure
 
-    bands, columns = imager.bands, min(len(imager.bands), 4)
+    bands = imager.bands
+    columns = min(len(bands), 3 if len(bands) in (5, 6) else 4)
     lines = -(-len(bands) // columns)
     figure = Figure(figsize=(max(5.5, 4.1 * columns), 4.2 * lines + 0.5), layout="constrained")
     figure.suptitle(f"{imager.name}: PSF over the field, exposure {exposure}", fontsize=11)
     step = 2 * np.abs(points).max() / (POINTS - 1)
-    for index, (axes, band) in enumerate(
-        zip(figure.subplots(lines, columns, squeeze=False).ravel(), bands, strict=False)
-    ):
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes in panels[len(bands) :]:
+        axes.set_visible(False)
+    for index, (axes, band) in enumerate(zip(panels, bands, strict=False)):
         fwhm = np.array([shape[index].fwhm for shape in shapes])
         e1, e2 = (np.array([getattr(shape[index], name) for shape in shapes]) for name in ("e1", "e2"))
         size, angle = np.hypot(e1, e2), 0.5 * np.arctan2(e2, e1)

@@ -38,7 +38,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -q --durations=15 --cov --cov-report=term
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15 --cov --cov-report=term
 
 bench: $(VENV)/.dev
 	@for file in benchmarks/[!_]*.py; do $(BIN)/python "$$file" || exit 1; done

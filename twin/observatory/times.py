@@ -76,7 +76,7 @@ def _column(table: Table, source: TimeSource, columns: Columns, say: Say) -> np.
     if source.form == "text":
         texts = np.array([_rearranged(text) for text in texts])
     words = (source.clock,) if isinstance(source.clock, str) else source.clock
-    clock = next((name for word in words if (name := columns[word]) is not None), None)
+    clock = next((found for word in words if (found := columns[word]) is not None), None)
     if clock is not None and len(texts):
         times = np.char.strip(np.asarray(table[clock]).astype(str))
         texts = np.where(np.char.str_len(texts) == 10, np.char.add(np.char.add(texts, "T"), times), texts)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from twin.data import Dataset
 
 CHUNK = 2048  # samples that the recipe is asked for at a time
-VALIDATION_SHARD = 10_000  # the first shard of the held-out samples; no training reaches it, exposures end at 2^31
+VALIDATION_SHARD = 50_000  # the first shard of the held-out samples; no training reaches it, exposures end at 2^31
 Arrays = dict[str, np.ndarray]
 Progress = Callable[[int], None]  # told how many samples were added
 

@@ -118,7 +118,7 @@ def our_frames() -> float:
         light = spectrum(grid, scene[None])
         return expose_single(key, image(grid, product(light, (re * box, im * box))), at)
 
-    rows, scene = draw(BATCH, 2), scenes(BATCH)
+    rows, scene = draw(BATCH, 2), jnp.asarray(scenes(BATCH))
     keys = jax.random.split(jax.random.key(0), BATCH)
     many = jax.jit(lambda *p: jax.lax.map(lambda q: frame(*q), p))
     return cpu_seconds(lambda: many(keys, rows, scene).block_until_ready(), BATCH)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,11 +35,16 @@ def expose_stack(key: Array, expected: Array, state: ImagerState, detector: Dete
         share = coverage(jax.random.fold_in(key, _MASKS), expected.shape, masks)
         seen = jnp.pad(share, ((0, 0), (r, r), (r, r)), mode="edge")
         sigma = sigma * jnp.sqrt(mean_coverage(masks) / jnp.maximum(seen, 1 / masks.epochs))
-    noise = white * sigma
-    noise = sum(taps[:, k, None, None] * noise[:, k : k + npix, :] for k in range(2 * r + 1))  # type: ignore[assignment]
-    noise = sum(taps[:, k, None, None] * noise[:, :, k : k + npix] for k in range(2 * r + 1))  # type: ignore[assignment]
+    along = jnp.einsum("bk,kij->bij", taps, _shifts(npix, 2 * r + 1))  # products beat sums of shifted images
+    noise = along @ (white * sigma) @ along.swapaxes(-1, -2)
     frame = jnp.minimum(expected + noise + sky_residual(state, npix), state.saturation[:, None, None])
     return frame if masks is None else jnp.where(share > 0, frame, 0.0)
+
+
+@cache
+def _shifts(npix: int, taps: int) -> np.ndarray:
+    """(taps, npix, npix + taps - 1) matrices: the k-th takes k pixels off the front."""
+    return np.stack([np.eye(npix, npix + taps - 1, k, np.float32) for k in range(taps)])
 
 
 def valid(key: Array, shape: tuple[int, ...], detector: DetectorConfig | None = None) -> Array:

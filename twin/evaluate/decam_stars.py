@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import twin
 from twin.evaluate.catalogue import write_catalogue
 from twin.evaluate.config import DecamStars
 from twin.evaluate.decam_stars_page import render, star_columns
+from twin.evaluate.result import scores_json
 from twin.io.atomic import make_folder, plain_disk_errors, write_text
 from twin.metrics import Estimate, bootstrap
 from twin.observatory.calibrate.field import Physics, Prior, fit_field, physics_of, position_folds
@@ -53,10 +53,8 @@ class Found:
         return sum(len(one.stars) for one in self.exposures)
 
     def as_json(self, benchmark: str) -> str:
-        """The JSON of the benchmark: `{"benchmark", "n", "metrics": {NAME: {"value", "low", "high"}}, "counts"}`."""
-        metrics = {name: estimate._asdict() for name, estimate in self.metrics.items()}
-        document = {"benchmark": benchmark, "n": self.n, "metrics": metrics, "counts": self.counts}
-        return json.dumps(document, indent=1, allow_nan=False) + "\n"
+        """The JSON of the benchmark, see `scores_json`."""
+        return scores_json(benchmark, self.n, self.metrics, self.counts)
 
 
 def judge(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from twin.evaluate.scores import Metrics
+from twin.metrics import Estimate
 from twin.train.prediction import Prediction
 
 
@@ -49,21 +51,20 @@ class Result:
     two_star: np.ndarray | None = field(default=None)
 
     def as_json(self) -> str:
-        """The JSON of the benchmark: `{"benchmark", "n", "metrics": {NAME: {"value", "low", "high"}}, "counts"}`.
+        """The JSON of the benchmark, see `scores_json`."""
+        return scores_json(self.benchmark, self.n, self.metrics, self.counts)
 
-        A number that does not exist (an AUC of one class) is null.
-        """
-        metrics = {
-            name: {key: _number(value) for key, value in estimate._asdict().items()}
-            for name, estimate in self.metrics.items()
-        }
-        document: dict[str, Any] = {
-            "benchmark": self.benchmark,
-            "n": self.n,
-            "metrics": metrics,
-            "counts": self.counts,
-        }
-        return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+def scores_json(benchmark: str, n: int, metrics: Mapping[str, Estimate], counts: Mapping[str, int]) -> str:
+    """`{"benchmark", "n", "metrics": {NAME: {"value", "low", "high"}}, "counts"}`.
+
+    A number that does not exist (an AUC of one class) is null.
+    """
+    numbers = {
+        name: {key: _number(value) for key, value in estimate._asdict().items()} for name, estimate in metrics.items()
+    }
+    document: dict[str, Any] = {"benchmark": benchmark, "n": n, "metrics": numbers, "counts": counts}
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
 
 def _number(value: float) -> float | None:

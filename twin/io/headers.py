@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import logging
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from twin.io.tables import plain_read_errors
 from twin.schema import UserError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def read_headers(path: str | Path) -> Table:
 
 def header_of(path: Path) -> Header:
     """Cards of one file. Raises UserError, naming it, where it is missing, truncated in its header, or no FITS file."""
-    try:
+    with plain_read_errors(path):
         with path.open("rb") as raw:
             zipped = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
@@ -75,12 +75,6 @@ def header_of(path: Path) -> Header:
             if start.startswith(b"SIMPLE") and b"\n" not in start:
                 return _fits(path, stream, start)
             return _dump(path, start + stream.read(MAX_CARDS * 81))
-    except FileNotFoundError:
-        raise UserError("no such file", file=path) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise UserError("is truncated, or no whole gzip file", file=path) from None
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror or error}", file=path) from None
 
 
 def _fits(path: Path, stream: BinaryIO, start: bytes) -> Header:

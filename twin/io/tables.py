@@ -54,23 +54,30 @@ def read_table(path: str | Path, bare: bool = False) -> Table:
     return table
 
 
-def read_bytes(path: Path, most: int | None = None) -> bytes:
-    """What a file holds, unfolded where it is gzipped: whole, or the first `most` bytes. Raises UserError.
-
-    Refused are files beyond MAX_BYTES, and gzipped ones that unfold to more.
-    """
-    limit = MAX_BYTES + 1 if most is None else most
+@contextmanager
+def plain_read_errors(path: Path) -> Iterator[None]:
+    """What keeps a file, gzipped or not, from being read, as one line about it. Raises UserError."""
     try:
-        with path.open("rb") as stream:
-            zipped = stream.read(2) == b"\x1f\x8b"
-            stream.seek(0)
-            data = (gzip.GzipFile(fileobj=stream) if zipped else stream).read(limit)
+        yield
     except FileNotFoundError:
         raise UserError("no such file", file=path) from None
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise UserError("is truncated, or no whole gzip file", file=path) from None
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror or error}", file=path) from None
+
+
+def read_bytes(path: Path, most: int | None = None) -> bytes:
+    """What a file holds, unfolded where it is gzipped: whole, or the first `most` bytes. Raises UserError.
+
+    Refused are files beyond MAX_BYTES, and gzipped ones that unfold to more.
+    """
+    limit = MAX_BYTES + 1 if most is None else most
+    with plain_read_errors(path):
+        with path.open("rb") as stream:
+            zipped = stream.read(2) == b"\x1f\x8b"
+            stream.seek(0)
+            data = (gzip.GzipFile(fileobj=stream) if zipped else stream).read(limit)
     if not data:
         raise UserError("the file is empty", file=path)
     if most is None and len(data) > MAX_BYTES:

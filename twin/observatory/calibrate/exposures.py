@@ -88,6 +88,17 @@ def wavelengths(bands: np.ndarray, imager: Imager) -> np.ndarray:
     return np.array([one(name.strip()) for name in names.tolist()])[index]
 
 
+def fwhm_column(table: Any, path: str | Path) -> tuple[dict[str, str], str]:
+    """Names of a table's columns by their names in small letters, and the one of the measured FWHM. Raises
+    UserError where there is none."""
+    lower = {name.lower(): name for name in table.colnames}
+    source = next((lower[name] for name in FWHM if name in lower), None)
+    if source is None:
+        near = suggest("fwhm", table.colnames)
+        raise UserError(f"no column gives the measured FWHM (one of {', '.join(FWHM)})", file=path, suggestion=near)
+    return lower, source
+
+
 def read_exposures(path: str | Path, imager: Imager) -> Exposures:
     """Exposures of a table with a measured FWHM [arcsec], airmass, MJD and band a row; other columns are of use where
     they stand: exptime, the seeing of a DIMM, temperatures of the mirror and of its air.
@@ -97,11 +108,7 @@ def read_exposures(path: str | Path, imager: Imager) -> Exposures:
     Raises UserError for a table without these columns, of other units, of text, or with no row left.
     """
     table = read_table(path, bare=True)
-    lower = {name.lower(): name for name in table.colnames}
-    source = next((lower[name] for name in FWHM if name in lower), None)
-    if source is None:
-        near = suggest("fwhm", table.colnames)
-        raise UserError(f"no column gives the measured FWHM (one of {', '.join(FWHM)})", file=path, suggestion=near)
+    lower, source = fwhm_column(table, path)
     found = {key: next((lower[name] for name in names if name in lower and lower[name] != source), None)
              for key, names in OTHERS.items()}  # fmt: skip
     band = next((lower[name] for name in BANDS if name in lower), None)

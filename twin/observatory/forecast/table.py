@@ -11,14 +11,14 @@ import numpy as np
 from twin.io.tables import read_table
 from twin.observatory.calibrate.exposures import (
     BANDS,
-    FWHM,
     OTHERS,
     PLAUSIBLE,
     UNITS,
+    fwhm_column,
     night_of,
     tolerant_column,
 )
-from twin.schema import UserError, suggest
+from twin.schema import UserError
 
 IDENTITY = ("expnum", "exposure", "obsid", "filename", "expid")
 EXPTIME = 100.0  # seconds, where a table does not say
@@ -96,11 +96,7 @@ def read_exposures(
     units, of text, or with no row left.
     """
     table = read_table(path, bare=True)
-    lower = {name.lower(): name for name in table.colnames}
-    source = next((lower[name] for name in FWHM if name in lower), None)
-    if source is None:
-        near = suggest("fwhm", table.colnames)
-        raise UserError(f"no column gives the measured FWHM (one of {', '.join(FWHM)})", file=path, suggestion=near)
+    lower, source = fwhm_column(table, path)
     columns = {"fwhm": tolerant_column(table, source, "arcsec", path)}
     for key in ("airmass", "mjd", "exptime"):
         name = next((lower[name] for name in OTHERS[key] if name in lower), None)

@@ -20,7 +20,7 @@ def test_they_are_what_the_classes_ask_for(priors: dict[str, draws.Noting], draw
 
 @pytest.mark.parametrize("recipe", ["ps1-lens", "csst-lens"])
 def test_shipped_laws_fit(recipe: str) -> None:
-    assert {name: misfit(name, law) for name, law in draws.shipped_laws(recipe).items()} == dict.fromkeys(SITES)
+    assert {name: misfit(SITES[name], law) for name, law in draws.shipped_laws(recipe).items()} == dict.fromkeys(SITES)
 
 
 MISFITS = {
@@ -36,9 +36,9 @@ MISFITS = {
 @pytest.mark.parametrize("name", MISFITS)
 def test_what_does_not_fit_is_named(name: str) -> None:
     site, words, message = MISFITS[name]
-    assert message in str(misfit(site, LAW.validate_python(words)))
+    assert message in str(misfit(SITES[site], LAW.validate_python(words)))
 
 
 def test_a_law_that_stays_inside_by_itself_needs_no_range() -> None:
-    assert misfit("theta_E", LAW.validate_python({"law": "normal", "mean": 1, "sigma": 0.1})) is None
-    assert misfit("galaxy_radius", LAW.validate_python({"law": "lognormal", "median": 1, "sigma": 0.5})) is None
+    assert misfit(SITES["theta_E"], LAW.validate_python({"law": "normal", "mean": 1, "sigma": 0.1})) is None
+    assert misfit(SITES["galaxy_radius"], LAW.validate_python({"law": "lognormal", "median": 1, "sigma": 0.5})) is None

@@ -139,7 +139,7 @@ def test_a_star(x: float, y: float) -> None:
 def sky(cls: str, key: jax.Array) -> tuple[dict[str, jax.Array], np.ndarray]:
     """A truth of the prior, and the frame of the class's own scene."""
     r = recipe()
-    truth = handlers.seed(r._truth(r._prior, cls), key)()
+    truth = handlers.seed(r.simulator.truth(cls, r.laws), key)()
     scene, _ = optical.SCENES[cls](r.canvas, truth, state())
     assert scene.light is None
     return truth, frame(scene.sersics, scene.points)

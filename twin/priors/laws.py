@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jax import Array
+from numpyro import handlers
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
@@ -147,7 +148,7 @@ class Chance(_Law):
 Law = Annotated[Uniform | LogUniform | Normal | LogNormal | Chance, Field(discriminator="law")]
 
 
-_MOST = 256  # uniforms that a program may use: recipes draw them at once
+_USUAL = 256  # uniforms that recipes draw at once, whatever fewer a program uses: new sites leave the others alone
 
 
 def _normal(u: Array) -> Array:
@@ -179,14 +180,29 @@ def _quantile(law: dist.Distribution, u: Array) -> Array:
     return law.icdf(u)
 
 
-def quantile_draws(key: Array) -> Callable[[dict[str, Any]], Array | None]:
-    """A `substitute_fn` for NumPyro: draws every site as a quantile of one shared vector of uniforms.
+def quantile_draws(key: Array, count: int = 0) -> Callable[[dict[str, Any]], Array | None]:
+    """A `substitute_fn` for NumPyro: draws every site as a quantile of one shared vector of uniforms, `count` or more.
 
     Inverse-transform sampling is exact, and one draw of all uniforms compiles and runs several times faster than a
     generator call a site. Latent sites only.
     """
     # open at 0, where normals are infinite
-    return at_quantiles(jax.random.uniform(key, (_MOST,), jnp.float32, minval=2.0**-24))
+    return at_quantiles(jax.random.uniform(key, (max(count, _USUAL),), jnp.float32, minval=2.0**-24))
+
+
+def count_draws(program: Callable[[], dict[str, Array]]) -> tuple[dict[str, tuple[int, ...]], int]:
+    """(shape of every value that a NumPyro program returns, how many numbers its sites draw); nothing is computed."""
+    drawn = 0
+
+    def middle(site: dict[str, Any]) -> Array | None:
+        nonlocal drawn
+        if site["type"] != "sample" or site.get("is_observed"):
+            return None
+        drawn += math.prod(site["fn"].shape())
+        return _quantile(site["fn"], jnp.full(site["fn"].shape(), 0.5, jnp.float32))
+
+    shapes = jax.eval_shape(lambda: handlers.substitute(program, substitute_fn=middle)())
+    return {name: value.shape for name, value in shapes.items()}, drawn
 
 
 def at_quantiles(uniforms: Array) -> Callable[[dict[str, Any]], Array | None]:

@@ -96,9 +96,8 @@ SITES: dict[str, Site] = {
 }
 
 
-def misfit(name: str, law: Law) -> str | None:
-    """What keeps a law from being one of the site `name`, in plain words; None = nothing."""
-    site = SITES[name]
+def misfit(site: Site, law: Law) -> str | None:
+    """What keeps a law from being one of a site, in plain words; None = nothing."""
     if site.chance != isinstance(law, Chance):
         return f"is {'a chance' if site.chance else 'no chance'} ({site.meaning}): the law {law.law} does not fit"
     low, high = law.support

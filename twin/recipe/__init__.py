@@ -8,7 +8,6 @@ from twin.recipe.batches import MICROBATCH, QUANTUM
 from twin.recipe.config import FrameConfig, RecipeConfig
 from twin.recipe.program import Sample
 from twin.recipe.recipe import Recipe, list_recipes, load_recipe
-from twin.recipe.spec import unit_of
 
 __all__ = [
     "MICROBATCH",
@@ -19,5 +18,4 @@ __all__ = [
     "Sample",
     "list_recipes",
     "load_recipe",
-    "unit_of",
 ]

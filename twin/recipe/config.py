@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from twin.observatory.imager import Imager, list_instruments, load_instrument
-from twin.priors import fields
 from twin.priors.laws import Law
-from twin.priors.sites import SITES, misfit
+from twin.priors.sites import misfit
 from twin.schema import Node, UserError, suggest, validate
+from twin.simulators.base import NAMES, simulator
 
 
 class FrameConfig(BaseModel):
@@ -33,7 +33,8 @@ class RecipeConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
     description: str = ""
-    simulator: Literal["optical"] = "optical"
+    simulator: str = "optical"
+    scene: dict[str, Any] = {}
     instrument: str
     bands: tuple[str, ...] = Field(min_length=1)
     telemetry: str | None = None
@@ -47,18 +48,23 @@ class RecipeConfig(BaseModel):
 def read_config(node: Node) -> RecipeConfig:
     """The validated recipe of a YAML node. Raises UserError with file, line and key for whatever is wrong in it."""
     config = validate(RecipeConfig, node)
+    if config.simulator not in NAMES:
+        raise node.error(
+            f"must be {' or '.join(NAMES)}, not {config.simulator}", ("simulator",), suggest(config.simulator, NAMES)
+        )
+    physics = simulator(config.simulator)
     for name, share in config.classes.items():
         place = ("classes", name)
-        if name not in fields.CLASSES:
-            raise node.error("unknown class", place, suggest(name, fields.CLASSES))
+        if name not in physics.classes:
+            raise node.error("unknown class", place, suggest(name, physics.classes))
         if not 0 <= share < float("inf"):
             raise node.error(f"must be a finite share, at least 0, not {share:g}", place)
     if not sum(config.classes.values()) > 0:
         raise node.error("the shares of the classes add up to 0", ("classes",))
     for name, law in config.prior.items():
-        if name not in SITES:
-            raise node.error("unknown key", ("prior", name), suggest(name, SITES))
-        problem = misfit(name, law)
+        if name not in physics.sites:
+            raise node.error("unknown key", ("prior", name), suggest(name, physics.sites))
+        problem = misfit(physics.sites[name], law)
         if problem is not None:
             raise node.error(problem, ("prior", name))
     return config

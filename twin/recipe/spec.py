@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from functools import partial
 
 from twin.io.layout import ArraySpec, DatasetSpec
 from twin.recipe.program import Program
 
 
-def unit_of(name: str) -> str:
-    """VOUnit of a truth parameter by its name's ending."""
-    endings = {
-        "arcsec": ("theta_E", "_x", "_y", "_radius"),
-        "rad": ("_angle", "_phi", "arm_pitch", "arm_phase"),
-        "km.s-1": ("velocity_dispersion",),
-    }
+def unit_of(name: str, endings: Mapping[str, str]) -> str:
+    """VOUnit of a truth parameter: that of the longest of `endings` with which its name ends, its number aside."""
     if "_mag" in name:
         return "mag"
-    return next((unit for unit, ends in endings.items() if name.endswith(ends) and name != "ring_radius"), "")
+    stem = re.sub(r"_\d+$", "", name)
+    fits = [end for end in endings if stem.endswith(end)]
+    return endings[max(fits, key=len)] if fits else ""
 
 
 def dataset_spec(program: Program, sha256: str) -> DatasetSpec:
@@ -31,6 +30,7 @@ def dataset_spec(program: Program, sha256: str) -> DatasetSpec:
         names,
     )  # fmt: skip
     per_band = partial(ArraySpec, shape=(bands,), dtype="float32", dims=("band",), coords=names)
+    truth_units = tuple(unit_of(name, program.simulator.units) for name in program.truth_names)
     channels = program.instrument.telemetry_channels
     units = tuple(channel.unit.replace("px", "pixel") for channel in channels)
     arrays = [
@@ -38,16 +38,12 @@ def dataset_spec(program: Program, sha256: str) -> DatasetSpec:
         per_band("noise/scale", unit="ct", description="counts a step of frame stands for"),
         per_band("noise/rms", unit="ct", ucd="stat.stdev;instr.background", description="noise of an empty pixel"),
         per_band("noise/gain", ucd="instr.det", description="electrons a count stands for"),
-        ArraySpec("label/lens", (), "uint8", (), "", "meta.code.class", "1 if the field holds a lens"),
+        *program.simulator.label_arrays(),
         ArraySpec("label/class", (), "uint8", (), "", "meta.code.class", "index into the attribute classes"),
-        ArraySpec(
-            "label/separation", (), "float32", (), "arcsec", "pos.angDistance",
-            "largest image separation, NaN for no lens",
-        ),
         ArraySpec(
             "truth", (len(program.truth_names),), "float32", ("parameter",),
             description="what the prior drew, NaN where a class lacks it",
-            coords={"parameter": program.truth_names, "parameter_unit": tuple(map(unit_of, program.truth_names))},
+            coords={"parameter": program.truth_names, "parameter_unit": truth_units},
         ),
         ArraySpec(
             "telemetry", (len(channels),), "float32", ("channel",),

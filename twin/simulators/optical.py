@@ -5,50 +5,25 @@ One scene builder for each class of `twin.priors.fields`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
+from pydantic import BaseModel
 
+from twin.io.layout import ArraySpec
 from twin.numerics import angles
-from twin.numerics.fourier import Grid, Spectrum
 from twin.numerics.sersic import b_n, log_gamma_factor
 from twin.observatory.state import ImagerState
-from twin.priors.fields import GALAXY_INTERLOPERS, STAR_INTERLOPERS, Truth
+from twin.priors import fields
+from twin.priors.fields import GALAXY_INTERLOPERS, STAR_INTERLOPERS, Prior, Truth
+from twin.priors.sites import SITES, Site
 from twin.simulators import lensing
+from twin.simulators.base import Canvas, NoOptions, Rendered, Setup
 from twin.simulators.scene import LightMap, Points, Scene, Sersics, render
 
 LENS_CLASSES = ("lens_galaxy", "lens_quasar")
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """expected (B, npix, npix) counts after PSF and pixel, before sky and noise; parts: what labels need of the
-    scene."""
-
-    expected: Array
-    parts: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Canvas:
-    """Frame grid and the sub-pixels of sampled light: `cells` a pixel side enter the convolution, each the mean of
-    `subsamples` x `subsamples` midpoints."""
-
-    grid: Grid
-    cells: int
-    subsamples: int
-
-    def points(self) -> tuple[np.ndarray, np.ndarray]:
-        return lensing.sample_points(self.grid.npix * self.cells, self.grid.pixel_scale / self.cells, self.subsamples)
-
-    @property
-    def sample_area(self) -> float:
-        """[arcsec^2] of a convolution cell."""
-        return (self.grid.pixel_scale / self.cells) ** 2
 
 
 def counts(magnitude: Array, state: ImagerState) -> Array:
@@ -108,7 +83,8 @@ def _sampled(canvas: Canvas, brightness: Callable[[Array, Array], Array]) -> Arr
 
     One sum a sub-pixel: a mean over a sub-pixel axis would fuse with the brightness and no longer vectorise.
     """
-    x, y = canvas.points()
+    grid = canvas.grid
+    x, y = lensing.sample_points(grid.npix * canvas.cells, grid.pixel_scale / canvas.cells, canvas.subsamples)
     each = [(i, j) for i in range(canvas.subsamples) for j in range(canvas.subsamples)]
     total: Any = sum(brightness(jnp.asarray(x[i, j]), jnp.asarray(y[i, j])) for i, j in each)
     return total * (canvas.sample_area / len(each))
@@ -226,16 +202,38 @@ SCENES: dict[str, Callable[[Canvas, Truth, ImagerState], tuple[Scene, dict[str, 
 }
 
 
-def render_class(name: str, truth: Truth, state: ImagerState, transfer: Spectrum, canvas: Canvas) -> Rendered:
-    """Expected counts of one field of class `name` (see `twin.priors.fields.CLASSES`)."""
-    scene, parts = SCENES[name](canvas, truth, state)
-    return Rendered(render(canvas.grid, transfer, scene), parts)
+class Fields:
+    """Small fields about one object: galaxy-scale lenses and their look-alikes (`twin.priors.fields`)."""
 
+    options: ClassVar[type[BaseModel]] = NoOptions
+    sites: ClassVar[Mapping[str, Site]] = SITES
+    classes: ClassVar[tuple[str, ...]] = tuple(fields.CLASSES)
+    units: ClassVar[Mapping[str, str]] = {
+        "theta_E": "arcsec", "_x": "arcsec", "_y": "arcsec", "_radius": "arcsec", "ring_radius": "",
+        "_angle": "rad", "_phi": "rad", "arm_pitch": "rad", "arm_phase": "rad", "velocity_dispersion": "km.s-1",
+    }  # fmt: skip
 
-def labels(name: str, rendered: Rendered) -> dict[str, Array]:
-    """lens (0 or 1) and separation: the largest distance between two images of the source's centre [arcsec], NaN for no
-    lens."""
-    if name not in LENS_CLASSES:
-        return {"lens": jnp.uint8(0), "separation": jnp.float32(jnp.nan)}
-    x, y, _, exists = rendered.parts["images"]
-    return {"lens": jnp.uint8(1), "separation": lensing.largest_separation(x, y, exists)}
+    def __init__(self, setup: Setup) -> None:
+        pass
+
+    def truth(self, cls: str, prior: Prior) -> Callable[[], Truth]:
+        return lambda: {**fields.CLASSES[cls](prior), **fields.interlopers(prior)}
+
+    def render(self, cls: str, truth: Truth, state: ImagerState, canvas: Canvas) -> Rendered:
+        scene, parts = SCENES[cls](canvas, truth, state)
+        return Rendered(render(canvas.grid, canvas.transfer(state), scene), parts)
+
+    def labels(self, cls: str, truth: Truth, rendered: Rendered, state: ImagerState) -> dict[str, Array]:
+        if cls not in LENS_CLASSES:
+            return {"lens": jnp.uint8(0), "separation": jnp.float32(jnp.nan)}
+        x, y, _, exists = rendered.parts["images"]
+        return {"lens": jnp.uint8(1), "separation": lensing.largest_separation(x, y, exists)}
+
+    def label_arrays(self) -> tuple[ArraySpec, ...]:
+        return (
+            ArraySpec("label/lens", (), "uint8", (), "", "meta.code.class", "1 if the field holds a lens"),
+            ArraySpec(
+                "label/separation", (), "float32", (), "arcsec", "pos.angDistance",
+                "largest image separation, NaN for no lens",
+            ),
+        )  # fmt: skip

@@ -22,7 +22,7 @@ from jax import Array
 from threadpoolctl import threadpool_limits
 
 from twin.numerics.angles import cos, sincos
-from twin.numerics.fourier import Grid, Spectrum
+from twin.numerics.fourier import Grid, Spectrum, product
 from twin.numerics.pupil import overlap_quadrature
 from twin.numerics.zernike import noll_to_nm, zernike
 
@@ -147,7 +147,7 @@ def _prepare(pupil: Pupil, grid: Grid, modes: int) -> _Static:
         return v.reshape(-1, _CHUNK, *v.shape[1:]).swapaxes(0, 1).reshape(v.shape)
 
     path, weight = chunks(np.concatenate(paths)), chunks(np.concatenate(weights))
-    count = len(layout) + (3 if np.isfinite(pupil.fade) else 9)
+    count = len(layout) + (3 if np.isfinite(pupil.fade) else -2)
     axis = along * (np.arange(count) / (count - 1)) ** 1.4
     centre, mesh = _to_mesh(layout, axis)
     fine = [_folded(np.minimum(r * grid.fx.astype(float), along), axis) for r in pupil.radii]
@@ -190,8 +190,13 @@ def _folded(targets: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return ahead + behind, ahead - behind
 
 
-def aberration(pupil: Pupil, grid: Grid, path: Array) -> Spectrum:
-    """A on the grid's half-plane, real and imaginary part (B, 2 half, half), for paths (J,) of Noll z4.. [m]."""
+def aberration(pupil: Pupil, grid: Grid, path: Array, along_x: Spectrum) -> tuple[Array, Array, Array, Array]:
+    """A times a function of f_x on the quadrant of frequencies >= 0, for paths (J,) of Noll z4.. [m].
+
+    along_x  real and imaginary part (B, half) of that function
+
+    Returns U and V, real and imaginary parts (B, half, half) each: A is U + V at (f_y, f_x), U - V at (-f_y, f_x).
+    """
     static = _prepare(pupil, grid, path.shape[-1])
     waves = np.array(pupil.waves, np.float32)[:, None, None]
     even = (static.paths_even @ path[np.array(static.even, int)]).reshape(static.weight.shape)
@@ -203,11 +208,13 @@ def aberration(pupil: Pupil, grid: Grid, path: Array) -> Spectrum:
     re, im = (jnp.einsum("q,bqc->bc", ones, share * part) @ static.owner for part in turned[::-1])
     parts = [jnp.einsum("bn,nij->bij", a, m) for a, m in zip((re, re, im, im), static.mesh, strict=True)]
     parts[0] = parts[0] + static.centre
-    e, o = static.fine_even, static.fine_odd  # which of them along y and along x, by the symmetries of A
-    axes = ((e, e), (o, o), (e, o), (o, e))
-    fine = [
-        jnp.einsum("byi,bij,bxj->byx", along_y, p, along_x) for p, (along_y, along_x) in zip(parts, axes, strict=True)
-    ]
-    sign = np.array([1, -1], np.float32)[:, None, None]
-    whole = (-1, 2 * grid.half, grid.half)
-    return tuple((fine[k][:, None] + sign * fine[k + 1][:, None]).reshape(whole) for k in (0, 2))  # type: ignore[return-value]
+    e, o = static.fine_even, static.fine_odd
+    factor = along_x[0][:, None], along_x[1][:, None]
+    # the real part is even or odd in both s_y and s_x, the imaginary part in one of them
+    both = []
+    for (real, real_x), (imaginary, imaginary_x), along_y in (
+        ((parts[0], e), (parts[2], o), e), ((parts[1], o), (parts[3], e), o),
+    ):  # fmt: skip
+        rows = jnp.einsum("bij,bxj->bix", real, real_x), jnp.einsum("bij,bxj->bix", imaginary, imaginary_x)
+        both += [jnp.einsum("byi,bix->byx", along_y, part) for part in product(rows, factor)]
+    return tuple(both)  # type: ignore[return-value]

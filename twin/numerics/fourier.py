@@ -7,7 +7,6 @@ above the pixel's Nyquist limit exactly as a detector does, and takes frequencie
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,8 +17,6 @@ from jax import Array
 from twin.numerics.angles import sincos
 
 Spectrum = tuple[Array, Array]
-
-_NEAR, _FAR, _WIDTH = 7.0, 0.85, 1.5  # graded grids: frequencies a step at zero, least far from it, over so many steps
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,7 @@ class Grid:
     pad: int = 2
     graded: bool = False
     limit: float = np.inf
+    grading: tuple[float, float, float] = (7.0, 0.7, 1.5)
 
     @property
     def half(self) -> int:
@@ -51,12 +49,19 @@ class Grid:
         return len(self._nodes[0])
 
     @property
+    def cells(self) -> int:
+        """Samples a pixel side that hold all of these frequencies."""
+        reach = min(self.factor, self.limit * 2 * self.pixel_scale)
+        return max(1, int(np.ceil(reach - 1e-6)))
+
+    @property
     def _all(self) -> int:
         """The same without a limit."""
         steps = self.npix * self.pad * self.factor // 2
         if not self.graded:
             return steps
-        return 8 * int(np.ceil((_FAR * steps + (_NEAR - _FAR) * _bend(steps)) / 8))
+        near, far, width = self.grading
+        return 8 * int(np.ceil((far * steps + (near - far) * _bend(steps, width)) / 8))
 
     @property
     def step(self) -> float:
@@ -78,11 +83,12 @@ class Grid:
         if not self.graded:
             return t, np.ones(len(t))
         steps = self.npix * self.pad * self.factor // 2
-        far = (len(t) - _NEAR * _bend(steps)) / (steps - _bend(steps))  # so that t(steps) = len(t)
-        u, density = np.zeros(len(t)), np.full(len(t), _NEAR)
+        near, _, width = self.grading
+        far = (len(t) - near * _bend(steps, width)) / (steps - _bend(steps, width))  # so that t(steps) = len(t)
+        u, density = np.zeros(len(t)), np.full(len(t), near)
         for _ in range(100):  # Newton from the left of a concave function
-            u = u - (far * u + (_NEAR - far) * _bend(u) - t) / density
-            density = far + (_NEAR - far) / (1 + (0.5 * np.pi * u / _WIDTH) ** 2)
+            u = u - (far * u + (near - far) * _bend(u, width) - t) / density
+            density = far + (near - far) / (1 + (0.5 * np.pi * u / width) ** 2)
         return u, 1 / density
 
     @cached_property
@@ -119,39 +125,40 @@ class Grid:
         return (ky[:, None] * kx[None, :]).astype(np.float32)
 
 
-def _bend(u: np.ndarray | float) -> np.ndarray:
-    """u near zero, _WIDTH far from it."""
-    return _WIDTH * 2 / np.pi * np.arctan(0.5 * np.pi / _WIDTH * u)
+def _bend(u: np.ndarray | float, width: float) -> np.ndarray:
+    """u near zero, `width` far from it."""
+    return width * 2 / np.pi * np.arctan(0.5 * np.pi / width * u)
 
 
 def image(grid: Grid, spectrum: Spectrum) -> Array:
     """Frame (..., npix, npix) at the pixel centres of a half-plane spectrum (..., 2 half, half).
 
     With a = 2 pi kx x, b = 2 pi ky y: f = sum cos b (re cos a - im sin a) - sin b (re sin a + im cos a). Pixels at -x
-    and -y differ from those at x and y in signs alone: the cosines and sines of one quadrant do for all four.
+    and -y differ from those at x and y in signs alone: the cosines and sines of one quadrant do for all four. Along x
+    first, of both halves as they are: whatever makes the spectrum is computed once for each product that it enters.
     """
     h, n = grid.half, grid.npix
     count = np.where(np.arange(h) == 0, 1.0, 2.0) * grid.weight  # kx and -kx are one column
     part = grid.centres[n // 2 :]  # >= 0
+    m = len(part)
     angle_x, angle_y = 2 * np.pi * np.outer(grid.fx, part), 2 * np.pi * np.outer(part, grid.fy[:h])
     weight_x = (count / (n * grid.pad) ** 2)[:, None]
     once = np.ones((h, 1), np.float32)
     once[0] = 0  # the row ky = 0 stands twice
+    dtype = spectrum[0].dtype
+    along_x = jnp.asarray(np.concatenate([np.cos(angle_x) * weight_x, np.sin(angle_x) * weight_x], 1), dtype)
+    cos_y, sin_y = (jnp.asarray(wave(angle_y) * grid.weight, dtype) for wave in (np.cos, np.sin))
 
-    def twice(
-        v: Array, sign: int, wave_x: Callable[[np.ndarray], np.ndarray], wave_y: Callable[..., np.ndarray]
-    ) -> Array:
-        """Along y, then x, of what is even (sign 1) or odd in ky: added up first, both transforms are half as long."""
-        along_x, along_y = (
-            jnp.asarray(wave_x(angle_x) * weight_x, v.dtype),
-            jnp.asarray(wave_y(angle_y) * grid.weight, v.dtype),
-        )
-        return along_y @ ((v[..., :h, :] + sign * once * v[..., h:, :]) @ along_x)
+    def split(v: Array) -> tuple[Array, Array]:
+        """What is even and what is odd in ky, along x: (..., half, cosines and sines)."""
+        rows = v @ along_x
+        above, below = rows[..., :h, :], once * rows[..., h:, :]
+        return above + below, above - below
 
-    re, im = spectrum
-    m = len(part)
-    even_re, even_im = twice(re, 1, np.cos, np.cos), twice(im, 1, np.sin, np.cos)
-    odd_re, odd_im = twice(re, -1, np.sin, np.sin), twice(im, -1, np.cos, np.sin)
+    (re_even, re_odd), (im_even, im_odd) = split(spectrum[0]), split(spectrum[1])
+    even = cos_y @ jnp.concatenate([re_even[..., :m], im_even[..., m:]], -1)
+    odd = sin_y @ jnp.concatenate([re_odd[..., m:], im_odd[..., :m]], -1)
+    even_re, even_im, odd_re, odd_im = even[..., :m], even[..., m:], odd[..., :m], odd[..., m:]
     below, above = (
         jnp.concatenate(
             [
@@ -167,16 +174,20 @@ def image(grid: Grid, spectrum: Spectrum) -> Array:
 
 def spectrum(grid: Grid, cells: Array) -> Spectrum:
     """Half-plane spectrum of samples (..., m npix, m npix) that tile the frame, m per pixel; flux per sample."""
-    m = cells.shape[-1] // grid.npix
-    side = m * grid.npix
+    side, h = cells.shape[-1], grid.half
+    m = side // grid.npix
     centres = (np.arange(side) - (side - 1) / 2) * grid.pixel_scale / m
     angle_x = 2 * np.pi * np.outer(centres, grid.fx)
-    cos_x, sin_x = jnp.asarray(np.cos(angle_x), cells.dtype), jnp.asarray(np.sin(angle_x), cells.dtype)
-    row_re, row_im = cells @ cos_x, -(cells @ sin_x)
-    angle_y = 2 * np.pi * np.outer(grid.fy[: grid.half], centres)
-    cos_y, sin_y = jnp.asarray(np.cos(angle_y), cells.dtype), jnp.asarray(np.sin(angle_y), cells.dtype)
-    c_re, s_re = jnp.einsum("ky,...yx->...kx", cos_y, row_re), jnp.einsum("ky,...yx->...kx", sin_y, row_re)
-    c_im, s_im = jnp.einsum("ky,...yx->...kx", cos_y, row_im), jnp.einsum("ky,...yx->...kx", sin_y, row_im)
+    # cosines and sines in one product: whatever makes the cells is computed once
+    rows = cells @ jnp.asarray(np.concatenate([np.cos(angle_x), -np.sin(angle_x)], 1), cells.dtype)
+    # rows at y and -y differ in signs alone; the middle one of an odd number stands in both
+    half = (side + 1) // 2
+    behind, ahead = rows[..., :half, :][..., ::-1, :], rows[..., side - half :, :]
+    angle_y = 2 * np.pi * np.outer(grid.fx, centres[side - half :])
+    share = np.where((centres[side - half :] == 0) & (side % 2 == 1), 0.5, 1.0)
+    c = jnp.asarray(np.cos(angle_y) * share, cells.dtype) @ (ahead + behind)
+    s = jnp.asarray(np.sin(angle_y), cells.dtype) @ (ahead - behind)
+    (c_re, c_im), (s_re, s_im) = ((v[..., :h], v[..., h:]) for v in (c, s))
     return jnp.concatenate([c_re + s_im, c_re - s_im], -2), jnp.concatenate([c_im - s_re, c_im + s_re], -2)
 
 
@@ -184,6 +195,11 @@ def phasors(grid: Grid, x: Array, y: Array) -> tuple[Array, Array, Array, Array]
     """cos and -sin of 2 pi f x along x (..., half) and of 2 pi f y along y (..., 2 half), for positions [arcsec]."""
     (sx, cx), (sy, cy) = (sincos(2 * jnp.pi * v[..., None] * grid.fx) for v in (x, y))
     return cx, -sx, jnp.concatenate([cy, cy], -1), jnp.concatenate([-sy, sy], -1)
+
+
+def settled(v: Array) -> Array:
+    """v itself, computed once: XLA computes a vector that is broadcast anew for every element of the matrix."""
+    return v @ jnp.eye(v.shape[-1], dtype=v.dtype)
 
 
 def product(a: Spectrum, b: Spectrum) -> Spectrum:

@@ -43,6 +43,22 @@ def _inversion(left: Array, rate: Array) -> Array:
     return count
 
 
+@jax.custom_batching.custom_vmap
+def _where_low(v: Array, rate: Array) -> Array:
+    """Counts where the rate is low, from uniforms v on (-1, 1). Where no pixel's is (any sky from the ground), or none
+    of a whole batch, nothing is computed: a `vmap` of `cond` would compute it all the same."""
+    some = jnp.any(rate <= _SPLIT)
+    return jax.lax.cond(some, lambda: _inversion(0.5 - 0.5 * v, jnp.minimum(rate, _SPLIT)), lambda: jnp.zeros_like(v))
+
+
+@_where_low.def_vmap
+def _(size: int, batched: list[bool], v: Array, rate: Array) -> tuple[Array, bool]:
+    v, rate = (
+        a if there else jnp.broadcast_to(a, (size, *a.shape)) for a, there in zip((v, rate), batched, strict=True)
+    )
+    return _where_low(v, rate), True
+
+
 def _horner(coefficients: tuple[float, ...], s: Array) -> Array:
     value = jnp.full_like(s, coefficients[-1])
     for c in coefficients[-2::-1]:
@@ -68,6 +84,6 @@ def poisson(key: Array, rate: Array) -> Array:
     good = rate >= 0
     rate = jnp.clip(jnp.where(good, rate, 0.0), 0.0, _MAX_RATE).astype(jnp.float32)
     v = jax.random.uniform(key, rate.shape, jnp.float32, np.nextafter(np.float32(-1), np.float32(0)), 1.0)
-    low = _inversion(0.5 - 0.5 * v, jnp.minimum(rate, _SPLIT))
+    low = _where_low(v, rate)
     high = quantile(np.float32(np.sqrt(2)) * jax.lax.erf_inv(v), jnp.maximum(rate, _SPLIT))
     return jnp.where(good, jnp.where(rate > _SPLIT, high, low), jnp.nan)

@@ -19,7 +19,7 @@ import numpy as np
 from jax import Array
 
 from twin.numerics.aberrations import Pupil, aberration
-from twin.numerics.fourier import Grid, Spectrum, image, phasors, product
+from twin.numerics.fourier import Grid, Spectrum, image, phasors, product, settled
 from twin.numerics.pupil import annular_otf
 from twin.numerics.turbulence import half_structure, structure_function
 from twin.observatory.state import ImagerState
@@ -125,16 +125,19 @@ def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
     # limited: inf times 0 is no PSF where a strong jitter has killed the frequency anyway
     slope = -4 * np.pi**2 * sxy[:, None, None, None] * (sign * fx[:, None] * fx[None, :])
     cross = jnp.exp(jnp.clip(slope, -80, 80))
-    whole = ((quadrant if quadrant.ndim == 4 else quadrant[:, None]) * cross).reshape(-1, 2 * h, h)
+    whole = (quadrant if quadrant.ndim == 4 else quadrant[:, None]) * cross  # (B, 2, half, half)
     cx, sx, cy, sy = phasors(grid, state.offset[:, 0], state.offset[:, 1])
     gx = jnp.exp(-2 * np.pi**2 * sxx[:, None] * fx**2)
-    gy = jnp.exp(-2 * np.pi**2 * syy[:, None] * fy**2)
-    # outer products as matrix products: a broadcast would make XLA repeat each cosine along the other axis
-    rows = jnp.stack([cy * gy, sy * gy], 2)
-    shift = rows @ jnp.stack([cx * gx, -sx * gx], 1), rows @ jnp.stack([sx * gx, cx * gx], 1)
+    gy = jnp.exp(-2 * np.pi**2 * syy[:, None] * fx**2)
+    along_x = cx * gx, sx * gx
+    row_re, row_im = settled(cy[:, :h] * gy)[..., None], settled(sy[:, :h] * gy)[..., None]
     if state.aberration.shape[-1]:
-        shift = product(aberration(optics.pupil(), grid, state.aberration), shift)
-    return whole * shift[0], whole * shift[1]
+        even_re, even_im, odd_re, odd_im = aberration(optics.pupil(), grid, state.aberration, along_x)
+        above, below = (even_re + odd_re, even_im + odd_im), (even_re - odd_re, even_im - odd_im)
+    else:
+        above = below = (settled(along_x[0])[:, None], settled(along_x[1])[:, None])
+    up, down = product(above, (row_re, row_im)), product(below, (row_re, -row_im))
+    return tuple(jnp.concatenate([whole[:, 0] * u, whole[:, 1] * d], 1) for u, d in zip(up, down, strict=True))  # type: ignore[return-value]
 
 
 def _turned(state: ImagerState, grid: Grid) -> Array:

@@ -69,8 +69,9 @@ class Program:
             given = self.instrument.optics_of(self.table)
             optics = replace(optics, stroke=given.stroke, max_r0=given.max_r0, reach=given.reach)
         self.optics = optics
-        grid = Grid(frame.npix, self.pixel_scale, frame.factor, frame.pad, graded=True)
-        self.canvas = Canvas(grid, frame.factor, frame.subsamples, optics)
+        limit = optics.limit(self.pixel_scale)
+        grid = Grid(frame.npix, self.pixel_scale, frame.factor, frame.pad, graded=True, limit=limit)
+        self.canvas = Canvas(grid, grid.cells, frame.subsamples, optics)
 
     def _check_prior(self) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
         """Shape of every truth parameter, and how many uniforms each class draws."""

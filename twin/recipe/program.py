@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import jax
@@ -101,6 +102,17 @@ class Program:
             value = jnp.asarray(truth.get(name, jnp.nan), jnp.float32)
             parts.append(jnp.ravel(jnp.broadcast_to(value, shape)))
         return jnp.concatenate(parts)
+
+    def unflatten(self, cls: str, vector: Array) -> Truth:
+        """The truth of a class from the truth vector (P,): what the class lacks is left out."""
+        names, _ = count_draws(self.simulator.truth(cls, self.laws))
+        found, at = {}, 0
+        for name, shape in self._shapes.items():
+            size = math.prod(shape)
+            if name in names:
+                found[name] = vector[at : at + size].reshape(shape)
+            at += size
+        return found
 
     def state(self, exposure: Array) -> ImagerState:
         """State of the recipe's bands during an exposure, a telemetry row (C,)."""

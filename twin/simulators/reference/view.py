@@ -11,7 +11,8 @@ import scipy.fft
 
 from twin.observatory.psf import Optics
 
-_PERIOD = 512  # least pixels after which the plane repeats: what is farther from an object than half of it is lost
+_FRAMES = 8, 4  # periods of small and of large frames, in frames: what leaves a frame comes back after one of them
+_LARGE = 512  # pixels of the period of frames between the two
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Plane:
 
     @cached_property
     def period(self) -> int:
-        """[pixel]"""
-        return max(4 * self.view.npix, _PERIOD)
+        """After which the plane repeats [pixel]."""
+        return max(min(_FRAMES[0] * self.view.npix, _LARGE), _FRAMES[1] * self.view.npix)
 
     @property
     def size(self) -> int:

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,6 +31,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated."),
 ]
+Engine = Literal["jax", "reference"]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same recipe, seed and version: same values.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Begin anew instead of resuming what an earlier run left.")]
 DatasetFolder = Annotated[Path, typer.Argument(metavar="DATASET", help="Zarr dataset, real or simulated.")]
@@ -88,6 +89,9 @@ def simulate(
     mixed: Annotated[
         bool, typer.Option("--mixed", help="Allow resuming with other versions or on another kind of machine.")
     ] = False,
+    engine: Annotated[
+        Engine, typer.Option(help="reference: the same truths drawn by GalSim and lenstronomy, seconds a frame.")
+    ] = "jax",
 ) -> None:
     """Write labelled frames that the recipe's telescope could have taken. The same command resumes."""
     _devices()
@@ -95,7 +99,12 @@ def simulate(
     from twin.recipe import load_recipe
 
     changes = [*(overrides or ()), *([f"calibration={calibration}"] if calibration else ())]
-    done = run(load_recipe(recipe, changes), out, n, seed=seed, resume=not restart, mixed=mixed)
+    source = load_recipe(recipe, changes)
+    if engine == "reference":
+        from twin.recipe.reference import ReferenceRecipe
+
+        source = ReferenceRecipe(source, n)  # type: ignore[assignment]
+    done = run(source, out, n, seed=seed, resume=not restart, mixed=mixed)
     new = (
         f"{done.samples} of them new, {done.samples_per_second:.0f} samples/s" if done.samples else "all written before"
     )
@@ -122,6 +131,10 @@ def verify(
             "manifest is lost.",
         ),
     ] = False,
+    witness: Annotated[
+        int, typer.Option(metavar="K", min=0, help="Draw K random frames again by GalSim and lenstronomy, and compare.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="With --witness: which frames.")] = 0,
 ) -> None:
     """Check every shard of a dataset against its manifest; name what is damaged or missing."""
     from twin import data
@@ -139,6 +152,14 @@ def verify(
     typer.echo(str(report))
     if not report.ok:
         raise UserError(f"{len(report.problems)} found, named above; the first: {report.problems[0]}", file=dataset)
+    if witness:
+        _devices()
+        from twin.data.witness import witness as redraw
+
+        found = redraw(dataset, witness, seed)
+        typer.echo(str(found))
+        if not found.ok:
+            raise UserError(f"{len(found.problems)} found, named above; the first: {found.problems[0]}", file=dataset)
 
 
 @app.command(epilog="Example: twin inspect sims.zarr -o sheet.png --beside real.zarr")

@@ -88,6 +88,8 @@ def test_curves_of_users(tmp_path: Path) -> None:
         "instruments: [mine]\nbands:\n  g: [[500, 0], [510, 0.4], [600, 0.4], [610, 0]]\n"
     )
     assert load_bands(tmp_path / "mine.yaml")["g"].pivot == pytest.approx(mine.pivot)
+    (tmp_path / "mine.yaml").write_text("instruments: [mine]\nbands: {g: mine.dat}\n")
+    assert load_bands(tmp_path / "mine.yaml")["g"].pivot == pytest.approx(mine.pivot)
 
 
 MISTAKES = {

@@ -71,11 +71,12 @@ def ab_magnitude(band: Band, wavelength: np.ndarray, flux: np.ndarray) -> np.nda
 
 
 class _System(BaseModel):
-    """A file of twin/configs/throughputs: the instruments that have these bands, and [nm, efficiency] of each."""
+    """A file of twin/configs/throughputs: the instruments that have these bands, and of each [nm, efficiency] or the
+    name of a file beside it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     instruments: tuple[str, ...] = Field(min_length=1)
-    bands: dict[str, tuple[tuple[float, float], ...]] = Field(min_length=1)
+    bands: dict[str, tuple[tuple[float, float], ...] | str] = Field(min_length=1)
 
 
 @lru_cache(maxsize=1)
@@ -101,6 +102,9 @@ def load_bands(instrument: str | Path) -> dict[str, Band]:
     system = validate(_System, node)
     bands = {}
     for name, pairs in system.bands.items():
+        if isinstance(pairs, str):
+            bands[name] = read_throughput(Path(node.file).parent / pairs)
+            continue
         try:
             bands[name] = _checked(*np.array(pairs, float).reshape(-1, 2).T)
         except ValueError as wrong:

@@ -17,7 +17,7 @@ from twin.observatory import detector
 from twin.observatory.state import ImagerState
 from twin.priors.fields import Prior, Truth
 from twin.priors.laws import count_draws, quantile_draws
-from twin.recipe.config import RecipeConfig, absolute_paths, read_config, read_instrument, read_table
+from twin.recipe.config import RecipeConfig, absolute_paths, read_colours, read_config, read_instrument, read_table
 from twin.schema import Node, validate
 from twin.simulators.base import Canvas, Setup, Simulator, simulator
 
@@ -60,6 +60,7 @@ class Program:
             {name: law.distribution() for name, law in self.config.prior.items()},
             wavelengths,
             0.5 * frame.npix * self.pixel_scale,
+            read_colours(self.node, self.config, self.instrument),
         )
         self._shapes, self._draws = self._check_prior()
         self.truth_names = tuple(full for name, shape in self._shapes.items() for full in self._flat_names(name, shape))

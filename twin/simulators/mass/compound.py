@@ -14,11 +14,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from twin.simulators.mass import dpie, epl, point, shear, sheet, sie, sis
+from twin.simulators.mass import dpie, epl, nfw, point, sersic, shear, sheet, sie, sis, tnfw
 
 KINDS: dict[str, ModuleType] = {
     "sie": sie,
     "epl": epl,
+    "nfw": nfw,
+    "tnfw": tnfw,
+    "sersic": sersic,
     "dpie": dpie,
     "point": point,
     "sis": sis,
@@ -36,6 +39,9 @@ class Mass:
 
     sie: sie.SIE | None = None
     epl: epl.EPL | None = None
+    nfw: nfw.NFW | None = None
+    tnfw: tnfw.TNFW | None = None
+    sersic: sersic.Sersic | None = None
     dpie: dpie.DPIE | None = None
     point: point.Point | None = None
     sis: sis.SIS | None = None

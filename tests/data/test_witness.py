@@ -96,7 +96,7 @@ def test_templates_are_what_small_changes_do() -> None:
     axis = np.arange(33) - 16.0
 
     def blob(x: float, width: float) -> np.ndarray:
-        return np.exp(-0.5 * ((axis - x) ** 2 + axis[:, None] ** 2) / width**2)[None]
+        return (np.exp(-0.5 * ((axis - x) ** 2 + axis[:, None] ** 2) / width**2) / width**2)[None]
 
     level, brightness, x, _, width, apart = templates(blob(5, 3))
     assert np.all(level == 1)

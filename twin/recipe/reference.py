@@ -97,7 +97,9 @@ class ReferenceRecipe:
         for i in range(count):
             cls, exposure = recipe.classes[arrays["label/class"][i]], arrays["telemetry"][i]
             expected = self._witness.expected(cls, arrays["truth"][i], self._witness.state(exposure))
-            numbers = (np.uint32(v) for v in (seed, home, first + i))
+            accepted = int(arrays["label/tries"][i]) if "label/tries" in arrays else 1
+            attempt = (accepted or recipe.tries) - 1  # which draw this is, counted from 0
+            numbers = (np.uint32(v) for v in (seed, home, first + i, attempt))
             frames[i] = self._expose(cls)(*numbers, exposure, expected.astype(np.float32))
         return arrays
 
@@ -106,10 +108,10 @@ class ReferenceRecipe:
         """The compiled frame of a sample whose expected image is given."""
         recipe = self._recipe
 
-        def frame(seed: Array, shard: Array, index: Array, exposure: Array, expected: Array) -> Array:
+        def frame(seed: Array, shard: Array, index: Array, attempt: Array, exposure: Array, expected: Array) -> Array:
             given = copy.copy(recipe)
             given.simulator = _Given(recipe.simulator, expected)  # type: ignore[assignment]
-            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), shard), index)
+            key = recipe.key(cls, seed, shard, index, attempt)
             sample, state = given.sample(key, exposure, cls), recipe.state(exposure)
             return stored(sample, state, recipe.stacked, recipe.instrument.config.detector)["frame"]
 

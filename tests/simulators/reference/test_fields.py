@@ -57,7 +57,7 @@ def errors(name: str, npix: int, cls: str, count: int) -> tuple[list[float], lis
     return found, wrong
 
 
-@pytest.mark.parametrize(("name", "cls"), [("ps1-lens", "spiral"), ("csst-lens", "lens_galaxy")])
+@pytest.mark.parametrize(("name", "cls"), [("csst-lens", "lens_galaxy")])
 def test_a_class(name: str, cls: str) -> None:
     found, wrong = errors(name, 32, cls, 2)
     assert max(found) < TOLERANCE

@@ -122,7 +122,7 @@ def test_mistakes_in_yaml(old, new, expected):
 
 
 def test_unknown_instrument(tmp_path):
-    known = r"\(known: csst, decam, generic, ps1\)"
+    known = rf"\(known: {', '.join(list_instruments())}\)"
     with pytest.raises(UserError, match=rf'^unknown instrument "ps2" {known}; did you mean "ps1"\?$'):
         find_instrument("ps2")
     with pytest.raises(UserError, match=r"toy.yaml: no such file$"):

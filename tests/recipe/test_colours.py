@@ -98,6 +98,7 @@ def test_curves_of_users(folder: Path) -> None:
     one = load_recipe(write(folder / "sub" / "recipe.yaml", colours="sed", throughputs="mine.yaml"))
     (folder / "sub" / "mine.yaml").write_text(content.replace("820", "860"))
     other = load_recipe(folder / "sub" / "recipe.yaml")
+    assert one.sha256 != other.sha256
     redder = other.laws.magnitudes(*STAR, "star") - one.laws.magnitudes(*STAR, "star")
     assert np.asarray(redder[:2]) == pytest.approx(0, abs=1e-5)
     assert redder[2] < -0.01

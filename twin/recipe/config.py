@@ -14,6 +14,7 @@ from twin.priors import sed
 from twin.priors.bands import load_bands
 from twin.priors.laws import Law
 from twin.priors.sites import misfit
+from twin.recipe.selection import Selection, check_selection
 from twin.schema import Node, UserError, suggest, validate
 from twin.simulators.base import NAMES, simulator
 
@@ -34,6 +35,7 @@ class RecipeConfig(BaseModel):
 
     colours      what gives a source its magnitudes in bands: the slopes of two colours, or spectra (twin.priors.sed)
     throughputs  YAML file with the bands' curves, for an instrument whose curves are not shipped
+    selection    what a draw must have, as rendered, to become a sample; None = every draw does
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,6 +52,7 @@ class RecipeConfig(BaseModel):
     frame: FrameConfig = FrameConfig()
     classes: dict[str, float]
     prior: dict[str, Law]
+    selection: Selection | None = None
     train: dict[str, Any] = {}
 
 
@@ -69,6 +72,8 @@ def read_config(node: Node) -> RecipeConfig:
             raise node.error(f"must be a finite share, at least 0, not {share:g}", place)
     if not sum(config.classes.values()) > 0:
         raise node.error("the shares of the classes add up to 0", ("classes",))
+    if config.selection is not None:
+        check_selection(node, config.selection, physics.classes)
     for name, law in config.prior.items():
         if name not in physics.sites:
             raise node.error("unknown key", ("prior", name), suggest(name, physics.sites))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from twin.observatory import detector
 from twin.observatory.state import ImagerState
 from twin.priors.fields import Prior, Truth
 from twin.priors.laws import count_draws, quantile_draws
+from twin.recipe import selection
 from twin.recipe.config import RecipeConfig, absolute_paths, read_colours, read_config, read_instrument, read_table
 from twin.schema import Node, validate
 from twin.simulators.base import Canvas, Setup, Simulator, simulator
@@ -72,7 +74,10 @@ class Program:
             optics = replace(optics, stroke=given.stroke, max_r0=given.max_r0, reach=given.reach)
         self.optics = optics
         grid = Grid(frame.npix, self.pixel_scale, frame.factor, frame.pad, graded=True)
-        self.canvas = Canvas(grid, frame.factor, frame.subsamples, optics)
+        selects = self.config.selection is not None
+        self.canvas = Canvas(grid, frame.factor, frame.subsamples, optics, signal=selects)
+        if selects:
+            self._check_selection()
 
     def _check_prior(self) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
         """Shape of every truth parameter, and how many uniforms each class draws."""
@@ -85,6 +90,34 @@ class Program:
                 raise self.node.error(f"class {cls!r} needs a law for {missing.args[0]!r}", ("prior",)) from None
             shapes |= {name: shape for name, shape in truth.items() if name not in shapes}
         return shapes, draws
+
+    def criteria(self, cls: str) -> selection.Criteria | None:
+        """What a draw of a class must have to become a sample; None for a class that takes every draw."""
+        found = None if self.config.selection is None else self.config.selection.of(cls)
+        return None if found is None or found.empty else found
+
+    @property
+    def tries(self) -> int:
+        """Draws of a sample before the last one is kept, never accepted."""
+        return 1 if self.config.selection is None else self.config.selection.tries
+
+    def _check_selection(self) -> None:
+        """Trace the classes that select: a simulator that tells no signal of one says so now."""
+        exposure = jax.ShapeDtypeStruct((len(self.instrument.channel_names),), jnp.float32)
+        for cls in self.classes:
+            if self.criteria(cls) is not None:
+                try:
+                    jax.eval_shape(partial(self.sample, cls=cls), jax.random.key(0), exposure)
+                except KeyError as missing:
+                    if missing.args[0] not in ("signal", "size"):
+                        raise
+                    problem = f"the simulator tells no {missing.args[0]} of class {cls!r}"
+                    raise self.node.error(problem, ("selection",)) from None
+
+    def key(self, cls: str, seed: Array, shard: Array, index: Array, attempt: Array) -> Array:
+        """Key of a sample of a shard, another one for each try of a class that selects."""
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), shard), index)
+        return key if self.criteria(cls) is None else jax.random.fold_in(key, attempt)
 
     def _flat_names(self, name: str, shape: tuple[int, ...]) -> list[str]:
         if shape == ():
@@ -140,6 +173,10 @@ class Program:
             return None
         frame = detector.expose(numpyro.prng_key(), rendered.expected, state, effects, self.stacked)
         label = self.simulator.labels(cls, truth, rendered, state) | {"class": jnp.uint8(self.classes.index(cls))}
+        if self.config.selection is not None:
+            needs = self.criteria(cls) or selection.Criteria()
+            passes = selection.accepted(needs, rendered, state, self.canvas, self.stacked, effects)
+            label["tries"] = passes.astype(jnp.uint8)
         return Sample(frame, label, self._flatten(truth))
 
     def sample(self, key: Array, exposure: Array, cls: str | None = None) -> Sample:

@@ -24,12 +24,16 @@ class Recipe(Program):
     @cached_property
     def sha256(self) -> str:
         """Identity of what `shard` makes: the recipe without its `train:` section, the instrument with what it has
-        learnt, the telemetry table."""
-        apart = ("train", "description", "calibration")  # a calibration counts by its content, not by where it lies
+        learnt, the telemetry table, the tables of colours."""
+        # a calibration and throughputs count by their content, not by where they lie
+        apart = ("train", "description", "calibration", "throughputs")
         content = {k: v for k, v in self.config.model_dump(mode="json").items() if k not in apart}
         content["instrument"] = self.instrument.identity
         if self.table is not None:
             content["telemetry"] = hashlib.sha256(self.table.tobytes()).hexdigest()
+        if self.laws.colours is not None:
+            tables = b"".join(np.asarray(table.ratio).tobytes() for table in self.laws.colours.values())
+            content["colours"] = hashlib.sha256(tables).hexdigest()
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
     @cached_property

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,6 +31,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; may be repeated."),
 ]
+Engine = Literal["jax", "reference"]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Same recipe, seed and version: same values.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Begin anew instead of resuming what an earlier run left.")]
 DatasetFolder = Annotated[Path, typer.Argument(metavar="DATASET", help="Zarr dataset, real or simulated.")]
@@ -88,18 +89,29 @@ def simulate(
     mixed: Annotated[
         bool, typer.Option("--mixed", help="Allow resuming with other versions or on another kind of machine.")
     ] = False,
+    engine: Annotated[
+        Engine, typer.Option(help="reference: the same truths drawn by GalSim and lenstronomy, seconds a frame.")
+    ] = "jax",
 ) -> None:
     """Write labelled frames that the recipe's telescope could have taken. The same command resumes."""
     _devices()
+    from twin.data import acceptance
     from twin.data import simulate as run
     from twin.recipe import load_recipe
 
     changes = [*(overrides or ()), *([f"calibration={calibration}"] if calibration else ())]
-    done = run(load_recipe(recipe, changes), out, n, seed=seed, resume=not restart, mixed=mixed)
+    source = load_recipe(recipe, changes)
+    if engine == "reference":
+        from twin.recipe.reference import ReferenceRecipe
+
+        source = ReferenceRecipe(source, n)  # type: ignore[assignment]
+    done = run(source, out, n, seed=seed, resume=not restart, mixed=mixed)
     new = (
         f"{done.samples} of them new, {done.samples_per_second:.0f} samples/s" if done.samples else "all written before"
     )
     typer.echo(f"{out}: {done.n} samples, {new}")
+    for name, found in acceptance(out).items():
+        typer.echo(f"{name}: {found}")
 
 
 @app.command(epilog="Example: twin verify sims.zarr")
@@ -122,6 +134,10 @@ def verify(
             "manifest is lost.",
         ),
     ] = False,
+    witness: Annotated[
+        int, typer.Option(metavar="K", min=0, help="Draw K random frames again by GalSim and lenstronomy, and compare.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="With --witness: which frames.")] = 0,
 ) -> None:
     """Check every shard of a dataset against its manifest; name what is damaged or missing."""
     from twin import data
@@ -139,6 +155,14 @@ def verify(
     typer.echo(str(report))
     if not report.ok:
         raise UserError(f"{len(report.problems)} found, named above; the first: {report.problems[0]}", file=dataset)
+    if witness:
+        _devices()
+        from twin.data.witness import witness as redraw
+
+        found = redraw(dataset, witness, seed)
+        typer.echo(str(found))
+        if not found.ok:
+            raise UserError(f"{len(found.problems)} found, named above; the first: {found.problems[0]}", file=dataset)
 
 
 @app.command(epilog="Example: twin inspect sims.zarr -o sheet.png --beside real.zarr")
@@ -153,6 +177,25 @@ def inspect(
 
     contact_sheet(dataset, out, beside=beside, per_class=per_class)
     typer.echo(f"wrote {out}")
+
+
+@app.command(epilog="Example: twin export sims.zarr -o coolest/ --format coolest -n 100")
+def export(
+    dataset: DatasetFolder,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
+    form: Annotated[
+        str, typer.Option("--format", help="coolest (lens models), ds9 (regions) or coco (boxes and masks of arcs).")
+    ],
+    index: Annotated[list[int] | None, typer.Option(help="This sample; may be repeated.")] = None,
+    number: Annotated[
+        int | None, typer.Option("-n", "--number", min=1, help="The first N samples; default: all.")
+    ] = None,
+) -> None:
+    """Write truth and labels in the formats of other programs, with the frames that they are about."""
+    _devices()
+    from twin.data.export import export as run
+
+    typer.echo(f"wrote {len(run(dataset, out, form, index or (), number))} frames to {out}")
 
 
 @app.command(epilog="Example: twin telemetry headers/ --map decam -o clean.ecsv")
@@ -279,18 +322,62 @@ def predict(
 
 @app.command(epilog="Example: twin evaluate model/ ps1-lenses -o report/ --json scores.json")
 def evaluate(
-    model: ModelFolder,
-    benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", help="Shipped benchmark, for example ps1-lenses.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the report and the catalogue.")],
+    model: Annotated[Path | None, typer.Argument(metavar="MODEL", help="Folder of a trained model.")] = None,
+    benchmark: Annotated[
+        str | None, typer.Argument(metavar="BENCHMARK", help="Shipped benchmark, for example ps1-lenses.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="File for the metrics; default: metrics.json there.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of real data; default: TWIN_REAL_DATA.")] = None,
     calibration: Calibration = None,
+    likeness: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="REAL SIM",
+            help="Instead of a model and a benchmark: how well the real frames of one dataset can be told from the "
+            "simulated ones of another (AUC, 0.5 = cannot tell), and by what.",
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option("--class", metavar="REAL[:SIM]", help="With --likeness: only these classes, with commas between."),
+    ] = None,
+    half: Annotated[
+        str | None, typer.Option(metavar="tune|held", help="With --likeness: only this half of the real objects.")
+    ] = None,
+    crop: Annotated[int | None, typer.Option(help="With --likeness: central pixels a side.")] = None,
+    match: Annotated[
+        bool, typer.Option("--match", help="With --likeness: only simulated objects as bright as the real ones.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="With --likeness: of folds and first weights.")] = 0,
 ) -> None:
-    """Hold a model against real observations."""
-    _devices()
-    from twin.evaluate import evaluate as run
+    """Hold a model against real observations, or simulated frames against real ones."""
+    from twin.schema import UserError
 
-    run(model, benchmark, out, json or out / "metrics.json", data=data, calibration=calibration)
+    if likeness is None:
+        only = {"--class": classes, "--half": half, "--crop": crop, "--match": match or None, "--seed": seed or None}
+        given = next((name for name, value in only.items() if value is not None), None)
+        if given:
+            raise UserError("goes with --likeness", key=given)
+        if model is None or benchmark is None:
+            raise UserError(
+                "is missing: MODEL and BENCHMARK, or --likeness REAL SIM", key="MODEL" if model is None else "BENCHMARK"
+            )
+        _devices()
+        from twin.evaluate import evaluate as run
+
+        run(model, benchmark, out, json or out / "metrics.json", data=data, calibration=calibration)
+    else:
+        if model is not None or data is not None or calibration is not None:
+            raise UserError(
+                "compares two datasets: give neither MODEL, BENCHMARK, --data nor --calibration", key="--likeness"
+            )
+        _devices()
+        from twin.evaluate.likeness import likeness as compare
+
+        found = compare(*likeness, out, json, classes=classes, half=half, crop=crop, match=match, seed=seed)
+        for name, auc in found.metrics.items():
+            typer.echo(f"{name} {auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}]")
     typer.echo(f"wrote {out}")
 
 

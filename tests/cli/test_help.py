@@ -12,8 +12,8 @@ from twin import __version__
 from twin.cli import app, main
 
 COMMANDS = (
-    "recipes", "simulate", "verify", "inspect", "telemetry", "psf", "flats", "calibrate", "ingest", "train", "predict",
-    "evaluate", "demo",
+    "recipes", "simulate", "verify", "inspect", "export", "telemetry", "psf", "flats", "calibrate", "ingest", "train",
+    "predict", "evaluate", "demo",
 )  # fmt: skip
 SLOW_LIBRARIES = ("jax", "flax", "zarr", "galsim", "lenstronomy", "astropy", "numpy", "matplotlib", "pyarrow")
 

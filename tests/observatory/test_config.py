@@ -31,7 +31,7 @@ channels:
 
 
 def test_shipped_instruments_load():
-    assert list_instruments() == ("csst", "decam", "generic", "ps1")
+    assert set(list_instruments()) >= {"csst", "decam", "euclid", "generic", "hst", "ps1"}
     for name in list_instruments():
         imager = load_instrument(name)
         assert imager.name == name
@@ -122,7 +122,7 @@ def test_mistakes_in_yaml(old, new, expected):
 
 
 def test_unknown_instrument(tmp_path):
-    known = r"\(known: csst, decam, generic, ps1\)"
+    known = rf"\(known: {', '.join(list_instruments())}\)"
     with pytest.raises(UserError, match=rf'^unknown instrument "ps2" {known}; did you mean "ps1"\?$'):
         find_instrument("ps2")
     with pytest.raises(UserError, match=r"toy.yaml: no such file$"):

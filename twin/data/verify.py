@@ -95,6 +95,8 @@ def heal(path: str | Path, recipe: ShardSource, mixed: bool = False, progress: b
     attrs, folder = dataset.attrs, dataset.path
     if attrs.get("kind") != "simulated":
         raise UserError("was not simulated: only its source can make it again (twin ingest)", file=folder)
+    if "engine" in attrs:
+        raise UserError("was drawn by the reference engine: simulate --restart draws it anew", file=folder)
     if attrs.get("recipe_sha256") != recipe.sha256:
         raise UserError(f"was made by another recipe than {recipe.name} as it is now", file=folder, key="recipe")
     if not before.bad_shards:

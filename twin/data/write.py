@@ -75,7 +75,7 @@ def simulate(
     with shard_range_lock(folder, start, stop):
         todo = [k for k in range(start, stop) if not (resume and _finished(folder, k))]
         if todo:
-            made_by = fingerprint()
+            made_by = fingerprint() | getattr(recipe, "maker", {})
             _require_same_maker(folder, total, set(todo) if not resume else set(), made_by, mixed)
             run_shards(recipe, folder, n, seed, todo, made_by, progress)
     ranges = [layout.shard_range(k, n, spec.shard_samples) for k in todo]
@@ -173,8 +173,9 @@ def _open_or_create(folder: Path, recipe: ShardSource, n: int, seed: int) -> Non
         except UserError:
             if not (folder / "zarr.json").exists():  # else another process was first
                 raise
-    attrs = read_attrs(folder)
-    for key, mine in (("recipe_sha256", recipe.sha256), ("seed", seed), ("n", n)):
+    attrs = {"engine": "jax"} | read_attrs(folder)
+    engine = recipe.spec.attrs.get("engine", "jax")
+    for key, mine in (("recipe_sha256", recipe.sha256), ("seed", seed), ("n", n), ("engine", engine)):
         if attrs.get(key) != mine:
             name = {"recipe_sha256": "recipe"}.get(key, key)
             there, here = (str(v)[:12] for v in (attrs.get(key, "none"), mine))

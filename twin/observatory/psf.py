@@ -103,7 +103,7 @@ def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
 
     `state` is one exposure (no batch axes); vmap over it for many.
     """
-    h, fx, fy = grid.half, grid.fx, grid.fy
+    h, fx = grid.half, grid.fx
     wavelengths = np.array(optics.wavelengths)[:, None, None]
     radius = np.hypot(fx[None, :], fx[:, None]) * wavelengths / ARCSEC  # lambda |f| on one quadrant [m]
     quadrant = jnp.asarray(annular_otf(radius / optics.diameter, optics.obscuration), jnp.float32)

@@ -17,6 +17,7 @@ import numpyro.distributions as dist
 from jax import Array
 
 from twin.priors import populations as pop
+from twin.priors import sed
 
 Truth = dict[str, Array]
 GALAXY_INTERLOPERS, STAR_INTERLOPERS = 1, 2
@@ -25,11 +26,15 @@ IMAGES = 4
 
 @dataclass(frozen=True)
 class Prior:
-    """Laws of the recipe by site name, band wavelengths [nm] and the frame's half side [arcsec]."""
+    """Laws of the recipe by site name, band wavelengths [nm] and the frame's half side [arcsec].
+
+    colours  tables of the bands by family (twin.priors.sed.FAMILIES), where the recipe says `colours: sed`
+    """
 
     laws: Mapping[str, dist.Distribution]
     wavelengths: np.ndarray
     half_side: float
+    colours: Mapping[str, sed.Colours] | None = None
 
     def draw(self, site: str, name: str | None = None, size: int | None = None) -> Array:
         """A NumPyro sample of the law of `site`, under `name` where a class has several of the kind; `size` independent
@@ -37,8 +42,21 @@ class Prior:
         law = self.laws[site]
         return numpyro.sample(name or site, law if size is None else law.expand([size]).to_event(1))
 
-    def magnitudes(self, r: Array, gr: Array, ri: Array) -> Array:
-        return pop.band_magnitudes(self.wavelengths, r, gr, ri)
+    def magnitudes(
+        self, r: Array, gr: Array, ri: Array, of: str | None = None, z: Array | float | None = None
+    ) -> Array:
+        """AB magnitudes (B, ...) of a source of magnitude r and two colours.
+
+        With spectra (`colours`), those of the one of family `of` at redshift z that has its g - i; else, and for
+        sources of no family, `populations.band_magnitudes`.
+        """
+        if self.colours is None or of is None:
+            return pop.band_magnitudes(self.wavelengths, r, gr, ri)
+        return sed.by_colour(self.colours[of], r, gr + ri, 0.0 if z is None else z)
+
+    def redshift(self, site: str, name: str) -> Array | None:
+        """A redshift for objects that need one only for their spectra; None, and nothing drawn, without spectra."""
+        return None if self.colours is None else self.draw(site, name)
 
 
 def _angle(name: str) -> Array:
@@ -98,7 +116,8 @@ def interlopers(p: Prior) -> Truth:
         truth[f"{name}_x"], truth[f"{name}_y"] = _at(name, radius)
         r = p.draw("field_mag", f"{name}_r")
         gr, ri = _blue(p, name) if galaxy else _star(p, name)
-        truth[f"{name}_mag"] = jnp.where(there == 1, p.magnitudes(r, gr, ri), jnp.nan)
+        kind, z = ("galaxy", p.redshift("z_galaxy", f"{name}_z")) if galaxy else ("star", None)
+        truth[f"{name}_mag"] = jnp.where(there == 1, p.magnitudes(r, gr, ri, kind, z), jnp.nan)
         if galaxy:
             truth[f"{name}_radius"] = p.draw("field_radius", f"{name}_radius")
             truth[f"{name}_n"] = p.draw("field_n", f"{name}_n")
@@ -126,7 +145,7 @@ def _lens(p: Prior, z_source: Array) -> Truth:
         "gamma2": p.draw("shear", "gamma2"),
         "velocity_dispersion": sigma,
         "z_lens": z,
-        "lens_mag": p.magnitudes(r, gr, ri),
+        "lens_mag": p.magnitudes(r, gr, ri, "galaxy", z),
         "lens_radius": pop.early_type_radius(sigma, z) * 10 ** (0.11 * _unit("lens_size")),
         "lens_n": p.draw("early_n", "lens_n"),
         "light_q": jnp.clip(q + 0.08 * _unit("light_dq"), 0.3, 1.0),
@@ -150,7 +169,7 @@ def lens_galaxy(p: Prior) -> Truth:
         **_lens(p, z_source),
         **_behind(p),
         "z_source": z_source,
-        "source_mag": p.magnitudes(p.draw("source_mag"), gr, ri),
+        "source_mag": p.magnitudes(p.draw("source_mag"), gr, ri, "galaxy", z_source),
         "source_radius": p.draw("source_radius"),
         "source_n": p.draw("source_n"),
         "source_q": _axis_ratio("source_q", 0.3),
@@ -170,10 +189,10 @@ def lens_quasar(p: Prior) -> Truth:
         **_lens(p, z_source),
         **_behind(p),
         "z_source": z_source,
-        "quasar_mag": p.magnitudes(r, gr, ri),
+        "quasar_mag": p.magnitudes(r, gr, ri, "quasar", z_source),
         "image_scatter": p.draw("image_scatter", size=IMAGES),
         "image_reddening": p.draw("image_reddening", size=IMAGES),
-        "source_mag": p.magnitudes(r + p.draw("host_contrast"), host_gr, host_ri),
+        "source_mag": p.magnitudes(r + p.draw("host_contrast"), host_gr, host_ri, "galaxy", z_source),
         "source_radius": p.draw("source_radius"),
         "source_n": p.draw("source_n"),
         "source_q": _axis_ratio("source_q", 0.3),
@@ -192,8 +211,8 @@ def galaxy(p: Prior) -> Truth:
     return {
         "galaxy_x": p.draw("centre", "galaxy_x"),
         "galaxy_y": p.draw("centre", "galaxy_y"),
-        "bulge_mag": p.magnitudes(r + magnitude[0], *bulge),
-        "disc_mag": p.magnitudes(r + magnitude[1], *disc),
+        "bulge_mag": p.magnitudes(r + magnitude[0], *bulge, "galaxy", z),
+        "disc_mag": p.magnitudes(r + magnitude[1], *disc, "galaxy", z),
         "bulge_radius": radius * p.draw("bulge_size"),
         "disc_radius": radius,
         "bulge_n": p.draw("early_n", "bulge_n"),
@@ -212,7 +231,7 @@ def companion(p: Prior) -> Truth:
     truth: Truth = {
         "galaxy_x": p.draw("centre", "galaxy_x"),
         "galaxy_y": p.draw("centre", "galaxy_y"),
-        "galaxy_mag": p.magnitudes(r, gr, ri),
+        "galaxy_mag": p.magnitudes(r, gr, ri, "galaxy", z),
         "galaxy_radius": radius,
         "galaxy_n": p.draw("early_n", "galaxy_n"),
         "galaxy_q": _axis_ratio("galaxy_q", 0.22, 0.3),
@@ -225,7 +244,7 @@ def companion(p: Prior) -> Truth:
         red, same = numpyro.sample(f"{name}_red", dist.Bernoulli(0.5)), _red(name, z)
         other = _blue(p, f"{name}_blue")
         gr, ri = (jnp.where(red == 1, a, b) for a, b in zip(same, other, strict=True))
-        magnitudes = p.magnitudes(r + p.draw("companion_contrast", f"{name}_contrast"), gr, ri)
+        magnitudes = p.magnitudes(r + p.draw("companion_contrast", f"{name}_contrast"), gr, ri, "galaxy", z)
         truth |= {
             f"{name}_x": truth["galaxy_x"] + dx,
             f"{name}_y": truth["galaxy_y"] + dy,
@@ -243,7 +262,7 @@ def star(p: Prior) -> Truth:
     return {
         "star0_x": p.draw("centre", "star0_x"),
         "star0_y": p.draw("centre", "star0_y"),
-        "star0_mag": p.magnitudes(p.draw("object_mag", "star0_r"), *_star(p, "star0")),
+        "star0_mag": p.magnitudes(p.draw("object_mag", "star0_r"), *_star(p, "star0"), "star"),
     }
 
 
@@ -254,11 +273,12 @@ def blend(p: Prior) -> Truth:
     is_galaxy = p.draw("blend_galaxy")
     dx, dy = _at("blend", p.draw("blend_distance"))
     second = r + p.draw("blend_contrast")
-    first = p.magnitudes(r, *_star(p, "first"))
-    star_colours, galaxy_colours = _star(p, "second"), _red("second_galaxy", p.draw("z_galaxy"))
-    as_star, as_galaxy = p.magnitudes(second, *star_colours), p.magnitudes(second, *galaxy_colours)
+    first = p.magnitudes(r, *_star(p, "first"), "star")
+    star_colours, z = _star(p, "second"), p.draw("z_galaxy")
+    as_star = p.magnitudes(second, *star_colours, "star")
+    as_galaxy = p.magnitudes(second, *_red("second_galaxy", z), "galaxy", z)
     tx, ty = _at("third", p.draw("blend_distance", "third_distance"))
-    third = p.magnitudes(r + p.draw("blend_contrast", "third_contrast"), *_star(p, "third"))
+    third = p.magnitudes(r + p.draw("blend_contrast", "third_contrast"), *_star(p, "third"), "star")
     return {
         "star0_x": truth["star0_x"],
         "star0_y": truth["star0_y"],
@@ -286,12 +306,14 @@ def quasar_star(p: Prior) -> Truth:
     x, y = p.draw("centre", "star0_x"), p.draw("centre", "star0_y")
     dx, dy = _at("blend", p.draw("blend_distance"))
     contrast = p.draw("blend_contrast")
-    as_star = p.magnitudes(r + contrast, *_star(p, "second"))
-    as_galaxy = p.magnitudes(r + contrast, *_red("second_galaxy", p.draw("z_galaxy")))
+    as_star = p.magnitudes(r + contrast, *_star(p, "second"), "star")
+    z = p.draw("z_galaxy")
+    as_galaxy = p.magnitudes(r + contrast, *_red("second_galaxy", z), "galaxy", z)
+    z_quasar = p.redshift("z_quasar", "z_quasar")
     return {
         "star0_x": x,
         "star0_y": y,
-        "star0_mag": p.magnitudes(r, *_quasar(p, "quasar")),
+        "star0_mag": p.magnitudes(r, *_quasar(p, "quasar"), "quasar", z_quasar),
         "star1_x": x + dx,
         "star1_y": y + dy,
         "star1_mag": jnp.where(is_galaxy == 1, jnp.nan, as_star),
@@ -313,8 +335,8 @@ def spiral(p: Prior) -> Truth:
     return {
         "galaxy_x": p.draw("centre", "galaxy_x"),
         "galaxy_y": p.draw("centre", "galaxy_y"),
-        "bulge_mag": p.magnitudes(r - 2.5 * jnp.log10(share), *_red("bulge", z)),
-        "disc_mag": p.magnitudes(r - 2.5 * jnp.log10(1 - share), *_blue(p, "disc")),
+        "bulge_mag": p.magnitudes(r - 2.5 * jnp.log10(share), *_red("bulge", z), "galaxy", z),
+        "disc_mag": p.magnitudes(r - 2.5 * jnp.log10(1 - share), *_blue(p, "disc"), "galaxy", z),
         "bulge_radius": radius * p.draw("bulge_size"),
         "disc_radius": radius,
         "bulge_n": p.draw("field_n", "bulge_n"),

@@ -30,14 +30,36 @@ class Batches:
         self._mesh = Mesh(np.array(jax.local_devices()), ("batch",))
 
     def run(self, cls: str, seed: int, shard: int, index: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Samples `index` (n,) of a shard, all of one class, with telemetry rows (n, C); {} for none."""
+        """Samples `index` (n,) of a shard, all of one class, with telemetry rows (n, C); {} for none.
+
+        Where the recipe selects, samples that fail are drawn again; label/tries becomes the try that was accepted, 0
+        where none was.
+        """
+        out = self._draw(cls, seed, shard, index, rows, 0)
+        if not out or self._program.criteria(cls) is None:
+            return out
+        for attempt in range(1, self._program.tries):
+            again = np.flatnonzero(out["label/tries"] == 0)
+            if len(again) == 0:
+                break
+            drawn = self._draw(cls, seed, shard, index[again], rows[again], attempt)
+            drawn["label/tries"] *= attempt + 1
+            for name, values in out.items():
+                values[again] = drawn[name]
+        return out
+
+    def _draw(
+        self, cls: str, seed: int, shard: int, index: np.ndarray, rows: np.ndarray, attempt: int
+    ) -> dict[str, np.ndarray]:
+        """One try at each of the samples."""
         step = MICROBATCH * self._mesh.size
         pending = []
         for begin in range(0, len(index), step):
             part = slice(begin, begin + step)
             pad = step - len(index[part])  # remainders are padded: the compiled shape never changes
             ids, table = np.pad(index[part], (0, pad)), np.pad(rows[part], ((0, pad), (0, 0)), mode="edge")
-            pending.append(self._compiled[cls](np.uint32(seed), np.uint32(shard), ids.astype(np.uint32), table))
+            numbers = np.uint32(seed), np.uint32(shard), np.uint32(attempt)
+            pending.append(self._compiled[cls](*numbers, ids.astype(np.uint32), table))
         if not pending:
             return {}
         host = jax.device_get(pending)
@@ -45,12 +67,11 @@ class Batches:
 
     @cached_property
     def _compiled(self) -> dict[str, Any]:
-        """The compiled program of each class: (seed, shard, index (N,), telemetry (N, C)) -> arrays with leading axis
-        N."""
+        """The compiled program of each class: (seed, shard, try, index (N,), telemetry (N, C)) -> arrays with leading
+        axis N."""
         size, classes = MICROBATCH * self._mesh.size, self._program.classes
         shapes = (
-            jax.ShapeDtypeStruct((), jnp.uint32),
-            jax.ShapeDtypeStruct((), jnp.uint32),
+            *3 * (jax.ShapeDtypeStruct((), jnp.uint32),),
             jax.ShapeDtypeStruct((size,), jnp.uint32),
             jax.ShapeDtypeStruct((size, len(self._program.instrument.channel_names)), jnp.float32),
         )
@@ -59,16 +80,16 @@ class Batches:
             return dict(zip(classes, pool.map(lambda program: program.compile(), lowered), strict=True))
 
     def _jitted(self, cls: str) -> Any:
-        def one(seed: Array, shard: Array, index: Array, exposure: Array) -> dict[str, Array]:
-            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), shard), index)
+        def one(seed: Array, shard: Array, attempt: Array, index: Array, exposure: Array) -> dict[str, Array]:
+            key = self._program.key(cls, seed, shard, index, attempt)
             sample, state = self._program.sample(key, exposure, cls), self._program.state(exposure)
             return stored(sample, state, self._program.stacked, self._program.instrument.config.detector)
 
-        def block(seed: Array, shard: Array, index: Array, exposures: Array) -> dict[str, Array]:
-            return jax.lax.map(lambda a: one(seed, shard, *a), (index, exposures), batch_size=_INNER)
+        def block(seed: Array, shard: Array, attempt: Array, index: Array, exposures: Array) -> dict[str, Array]:
+            return jax.lax.map(lambda a: one(seed, shard, attempt, *a), (index, exposures), batch_size=_INNER)
 
         spread, same = PartitionSpec("batch"), PartitionSpec()
-        specs = (same, same, spread, spread)
+        specs = (same, same, same, spread, spread)
         return jax.jit(jax.shard_map(block, mesh=self._mesh, in_specs=specs, out_specs=spread, check_vma=False))
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from twin.observatory.imager import Imager, list_instruments, load_instrument
+from twin.priors import sed
+from twin.priors.bands import load_bands
 from twin.priors.laws import Law
 from twin.priors.sites import misfit
+from twin.recipe.selection import Selection, check_selection
 from twin.schema import Node, UserError, suggest, validate
 from twin.simulators.base import NAMES, simulator
 
@@ -28,7 +31,12 @@ class FrameConfig(BaseModel):
 
 
 class RecipeConfig(BaseModel):
-    """What a recipe's YAML holds."""
+    """What a recipe's YAML holds.
+
+    colours      what gives a source its magnitudes in bands: the slopes of two colours, or spectra (twin.priors.sed)
+    throughputs  YAML file with the bands' curves, for an instrument whose curves are not shipped
+    selection    what a draw must have, as rendered, to become a sample; None = every draw does
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
@@ -39,9 +47,12 @@ class RecipeConfig(BaseModel):
     bands: tuple[str, ...] = Field(min_length=1)
     telemetry: str | None = None
     calibration: str | None = None
+    colours: Literal["slopes", "sed"] = "slopes"
+    throughputs: str | None = None
     frame: FrameConfig = FrameConfig()
     classes: dict[str, float]
     prior: dict[str, Law]
+    selection: Selection | None = None
     train: dict[str, Any] = {}
 
 
@@ -61,6 +72,8 @@ def read_config(node: Node) -> RecipeConfig:
             raise node.error(f"must be a finite share, at least 0, not {share:g}", place)
     if not sum(config.classes.values()) > 0:
         raise node.error("the shares of the classes add up to 0", ("classes",))
+    if config.selection is not None:
+        check_selection(node, config.selection, physics.classes)
     for name, law in config.prior.items():
         if name not in physics.sites:
             raise node.error("unknown key", ("prior", name), suggest(name, physics.sites))
@@ -75,7 +88,7 @@ def absolute_paths(node: Node, config: RecipeConfig) -> Node:
 
     A recipe file names them beside itself, a command line where the user is.
     """
-    named = {"telemetry": config.telemetry, "calibration": config.calibration, "instrument": config.instrument}
+    named = {key: getattr(config, key) for key in ("telemetry", "calibration", "throughputs", "instrument")}
     if config.instrument in list_instruments() or not _is_path(config.instrument):
         del named["instrument"]
     found = {}
@@ -109,6 +122,26 @@ def read_instrument(node: Node, config: RecipeConfig) -> Imager:
     if len(set(config.bands)) < len(config.bands):
         raise node.error("a band stands twice", ("bands",))
     return instrument
+
+
+def read_colours(node: Node, config: RecipeConfig, instrument: Imager) -> dict[str, sed.Colours] | None:
+    """Tables of colours in the recipe's bands by family of spectra, None for a recipe without spectra."""
+    if config.colours != "sed":
+        if config.throughputs is not None:
+            raise node.error("goes with colours: sed", ("throughputs",))
+        return None
+    try:
+        curves = load_bands(node.value.get("throughputs") or instrument.config.name)
+    except UserError as mistake:
+        if mistake.file is not None:  # the mistake is in the curves' own file
+            raise
+        raise node.error(f"{mistake.problem}: name a file of them in `throughputs`", ("colours",)) from None
+    for k, band in enumerate(config.bands):
+        if band not in curves:
+            raise node.error(
+                f"has no throughput, which colours: sed needs (there are {', '.join(curves)})", ("bands", k)
+            )
+    return {family: sed.colours(family, [curves[band] for band in config.bands]) for family in sed.FAMILIES}
 
 
 def read_table(node: Node, instrument: Imager) -> np.ndarray | None:

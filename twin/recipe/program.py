@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,8 @@ from twin.observatory import detector
 from twin.observatory.state import ImagerState
 from twin.priors.fields import Prior, Truth
 from twin.priors.laws import count_draws, quantile_draws
-from twin.recipe.config import RecipeConfig, absolute_paths, read_config, read_instrument, read_table
+from twin.recipe import selection
+from twin.recipe.config import RecipeConfig, absolute_paths, read_colours, read_config, read_instrument, read_table
 from twin.schema import Node, validate
 from twin.simulators.base import Canvas, Setup, Simulator, simulator
 
@@ -59,6 +62,7 @@ class Program:
             {name: law.distribution() for name, law in self.config.prior.items()},
             wavelengths,
             0.5 * frame.npix * self.pixel_scale,
+            read_colours(self.node, self.config, self.instrument),
         )
         self._shapes, self._draws = self._check_prior()
         self.truth_names = tuple(full for name, shape in self._shapes.items() for full in self._flat_names(name, shape))
@@ -71,7 +75,10 @@ class Program:
         self.optics = optics
         limit = optics.limit(self.pixel_scale)
         grid = Grid(frame.npix, self.pixel_scale, frame.factor, frame.pad, graded=True, limit=limit)
-        self.canvas = Canvas(grid, grid.cells, frame.subsamples, optics)
+        selects = self.config.selection is not None
+        self.canvas = Canvas(grid, grid.cells, frame.subsamples, optics, signal=selects)
+        if selects:
+            self._check_selection()
 
     def _check_prior(self) -> tuple[dict[str, tuple[int, ...]], dict[str, int]]:
         """Shape of every truth parameter, and how many uniforms each class draws."""
@@ -84,6 +91,34 @@ class Program:
                 raise self.node.error(f"class {cls!r} needs a law for {missing.args[0]!r}", ("prior",)) from None
             shapes |= {name: shape for name, shape in truth.items() if name not in shapes}
         return shapes, draws
+
+    def criteria(self, cls: str) -> selection.Criteria | None:
+        """What a draw of a class must have to become a sample; None for a class that takes every draw."""
+        found = None if self.config.selection is None else self.config.selection.of(cls)
+        return None if found is None or found.empty else found
+
+    @property
+    def tries(self) -> int:
+        """Draws of a sample before the last one is kept, never accepted."""
+        return 1 if self.config.selection is None else self.config.selection.tries
+
+    def _check_selection(self) -> None:
+        """Trace the classes that select: a simulator that tells no signal of one says so now."""
+        exposure = jax.ShapeDtypeStruct((len(self.instrument.channel_names),), jnp.float32)
+        for cls in self.classes:
+            if self.criteria(cls) is not None:
+                try:
+                    jax.eval_shape(partial(self.sample, cls=cls), jax.random.key(0), exposure)
+                except KeyError as missing:
+                    if missing.args[0] not in ("signal", "size"):
+                        raise
+                    problem = f"the simulator tells no {missing.args[0]} of class {cls!r}"
+                    raise self.node.error(problem, ("selection",)) from None
+
+    def key(self, cls: str, seed: Array, shard: Array, index: Array, attempt: Array) -> Array:
+        """Key of a sample of a shard, another one for each try of a class that selects."""
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), shard), index)
+        return key if self.criteria(cls) is None else jax.random.fold_in(key, attempt)
 
     def _flat_names(self, name: str, shape: tuple[int, ...]) -> list[str]:
         if shape == ():
@@ -102,6 +137,17 @@ class Program:
             value = jnp.asarray(truth.get(name, jnp.nan), jnp.float32)
             parts.append(jnp.ravel(jnp.broadcast_to(value, shape)))
         return jnp.concatenate(parts)
+
+    def unflatten(self, cls: str, vector: Array) -> Truth:
+        """The truth of a class from the truth vector (P,): what the class lacks is left out."""
+        names, _ = count_draws(self.simulator.truth(cls, self.laws))
+        found, at = {}, 0
+        for name, shape in self._shapes.items():
+            size = math.prod(shape)
+            if name in names:
+                found[name] = vector[at : at + size].reshape(shape)
+            at += size
+        return found
 
     def state(self, exposure: Array) -> ImagerState:
         """State of the recipe's bands during an exposure, a telemetry row (C,)."""
@@ -128,6 +174,10 @@ class Program:
             return None
         frame = detector.expose(numpyro.prng_key(), rendered.expected, state, effects, self.stacked)
         label = self.simulator.labels(cls, truth, rendered, state) | {"class": jnp.uint8(self.classes.index(cls))}
+        if self.config.selection is not None:
+            needs = self.criteria(cls) or selection.Criteria()
+            passes = selection.accepted(needs, rendered, state, self.canvas, self.stacked, effects)
+            label["tries"] = passes.astype(jnp.uint8)
         return Sample(frame, label, self._flatten(truth))
 
     def sample(self, key: Array, exposure: Array, cls: str | None = None) -> Sample:

@@ -24,12 +24,16 @@ class Recipe(Program):
     @cached_property
     def sha256(self) -> str:
         """Identity of what `shard` makes: the recipe without its `train:` section, the instrument with what it has
-        learnt, the telemetry table."""
-        apart = ("train", "description", "calibration")  # a calibration counts by its content, not by where it lies
+        learnt, the telemetry table, the tables of colours."""
+        # a calibration and throughputs count by their content, not by where they lie
+        apart = ("train", "description", "calibration", "throughputs")
         content = {k: v for k, v in self.config.model_dump(mode="json").items() if k not in apart}
         content["instrument"] = self.instrument.identity
         if self.table is not None:
             content["telemetry"] = hashlib.sha256(self.table.tobytes()).hexdigest()
+        if self.laws.colours is not None:
+            tables = b"".join(np.asarray(table.ratio).tobytes() for table in self.laws.colours.values())
+            content["colours"] = hashlib.sha256(tables).hexdigest()
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
     @cached_property
@@ -64,22 +68,26 @@ class Recipe(Program):
 
     def shard(self, seed: int, shard: int, count: int) -> dict[str, np.ndarray]:
         """Every array of `spec` for `count` samples of one shard; depends on (recipe, seed, shard, count) alone."""
+        return self.part(seed, shard, count, 0, count)
+
+    def part(self, seed: int, shard: int, count: int, first: int, many: int) -> dict[str, np.ndarray]:
+        """The same of samples first .. first + many - 1 of a shard of `count`."""
         if not 0 <= seed < 2**32:
             raise UserError(f"must be from 0 to {2**32 - 1}, not {seed}", key="seed")
-        classes = self.class_of(seed, shard, count)
-        start = shard * self.spec.shard_samples
-        rows = self.exposures(seed, start, count)
+        classes = self.class_of(seed, shard, count)[first : first + many]
+        start = shard * self.spec.shard_samples + first
+        rows = self.exposures(seed, start, many)
         out: dict[str, np.ndarray] = {}
         for k, name in enumerate(self.classes):
             where = np.flatnonzero(classes == k)
-            for field_name, values in self._batches.run(name, seed, shard, where, rows[where]).items():
+            for field_name, values in self._batches.run(name, seed, shard, first + where, rows[where]).items():
                 if field_name not in out:
-                    out[field_name] = np.empty((count, *values.shape[1:]), values.dtype)
+                    out[field_name] = np.empty((many, *values.shape[1:]), values.dtype)
                 out[field_name][where] = values
         return out | {
             "telemetry": rows.astype(np.float32),
-            "exposure_id": self.exposure_ids(start, count),
-            "object_id": start + np.arange(count, dtype=np.int64),
+            "exposure_id": self.exposure_ids(start, many),
+            "object_id": start + np.arange(many, dtype=np.int64),
         }
 
 

@@ -10,6 +10,8 @@ from functools import partial
 from twin.io.layout import ArraySpec, DatasetSpec
 from twin.recipe.program import Program
 
+_TRIES = (ArraySpec("label/tries", (), "uint8", (), "", "meta.number", "the draw that was accepted, 0 if none was"),)
+
 
 def unit_of(name: str, endings: Mapping[str, str]) -> str:
     """VOUnit of a truth parameter: that of the longest of `endings` with which its name ends, its number aside."""
@@ -39,6 +41,7 @@ def dataset_spec(program: Program, sha256: str) -> DatasetSpec:
         per_band("noise/rms", unit="ct", ucd="stat.stdev;instr.background", description="noise of an empty pixel"),
         per_band("noise/gain", ucd="instr.det", description="electrons a count stands for"),
         *program.simulator.label_arrays(),
+        *(_TRIES if program.config.selection is not None else ()),
         ArraySpec("label/class", (), "uint8", (), "", "meta.code.class", "index into the attribute classes"),
         ArraySpec(
             "truth", (len(program.truth_names),), "float32", ("parameter",),
@@ -63,4 +66,6 @@ def dataset_spec(program: Program, sha256: str) -> DatasetSpec:
         "bands": list(program.bands),
         "pixel_scale": program.pixel_scale,
     }
+    if program.config.selection is not None:
+        attrs["tries"] = program.tries
     return DatasetSpec(tuple(arrays), attrs)

@@ -26,12 +26,17 @@ from twin.priors.sites import Site
 @dataclass(frozen=True)
 class Canvas:
     """Frame grid, the telescope before it, and the sub-pixels of sampled light: `cells` a pixel side enter the
-    convolution, each the mean of `subsamples` x `subsamples` midpoints."""
+    convolution, each the mean of `subsamples` x `subsamples` midpoints.
+
+    signal  whether the recipe selects by rendered signal: `Rendered.parts` is then to hold "signal" (B, npix, npix),
+            the light of what the class is about as it is in `expected`, and "size" [arcsec], NaN for what has none
+    """
 
     grid: Grid
     cells: int
     subsamples: int
     optics: psf.Optics | None = None
+    signal: bool = False
 
     def transfer(self, state: ImagerState) -> Spectrum:
         """Optical transfer function (B, 2 half, half) on the frame's own frequencies, without the pixel."""

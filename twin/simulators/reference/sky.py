@@ -1,0 +1,136 @@
+"""Galaxies, stars and sampled light through the witness's optics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from scipy.fft import fht, fhtoffset
+from scipy.special import gammaincinv, gammaln
+
+from twin.observatory.state import ImagerState
+from twin.simulators.reference import psf
+from twin.simulators.reference.view import Plane, View
+
+STEEPEST = 6.2  # Sersic index up to which GalSim goes
+
+
+@dataclass(frozen=True)
+class Galaxy:
+    """Elliptical Sersic profile: n, half-light radius (geometric mean of the axes) [arcsec], axis ratio, angle of the
+    major axis from x to y [rad], position [arcsec], counts (B,)."""
+
+    n: float
+    radius: float
+    q: float
+    angle: float
+    x: float
+    y: float
+    flux: np.ndarray
+
+
+@dataclass(frozen=True)
+class Star:
+    """A point: position [arcsec], counts (B,)."""
+
+    x: float
+    y: float
+    flux: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Light in cells (cells npix, cells npix) of the frame [1/cell], counts (B,) that it is multiplied with."""
+
+    samples: np.ndarray
+    flux: np.ndarray
+
+
+@dataclass
+class Sky:
+    """All that is in a frame."""
+
+    galaxies: list[Galaxy] = field(default_factory=list)
+    stars: list[Star] = field(default_factory=list)
+    light: list[Sampled] = field(default_factory=list)
+
+
+def counts(magnitude: np.ndarray | float, state: ImagerState) -> np.ndarray:
+    """Counts (B,) of AB magnitudes (B,); 0 where there is nothing (NaN)."""
+    with np.errstate(invalid="ignore"):
+        flux = 10 ** (-0.4 * (np.asarray(magnitude, float) - np.asarray(state.zero_point, float)))
+    return np.nan_to_num(flux, nan=0.0)
+
+
+def draw(view: View, state: ImagerState, sky: Sky) -> np.ndarray:
+    """Expected counts (B, npix, npix) of a sky through PSF and pixel."""
+    plane = psf.plane(view, state)
+    bands = len(view.optics.wavelengths)
+    sharp = np.zeros((bands, plane.size, plane.size // 2 + 1), complex)  # still to be integrated over the pixel
+    for galaxy in sky.galaxies:
+        if np.any(galaxy.flux):
+            sharp += galaxy.flux[:, None, None] * _galaxy(plane, galaxy)
+    for star in sky.stars:
+        if np.any(star.flux):
+            along_y, along_x = plane.shift(star.x, star.y)
+            sharp += star.flux[:, None, None] * (along_y[:, None] * along_x[None, :])
+    sharp *= plane.pixel
+    for light in sky.light:
+        if np.any(light.flux):
+            sharp += light.flux[:, None, None] * plane.sampled(light.samples)
+    return np.stack([plane.image(sharp[b] * psf.transfer(plane, state, b)) for b in range(bands)])
+
+
+def _galaxy(plane: Plane, g: Galaxy) -> np.ndarray:
+    """Spectrum of a galaxy of unit flux."""
+    if g.n > STEEPEST:
+        along_y, along_x = plane.shift(g.x, g.y)
+        return _steep(plane, g) * along_y[:, None] * along_x[None, :]
+    import galsim
+
+    accurate = galsim.GSParams(maxk_threshold=1e-5, kvalue_accuracy=1e-7, xvalue_accuracy=1e-7)
+    profile = galsim.Sersic(g.n, half_light_radius=g.radius, gsparams=accurate)
+    return plane.profile(profile.shear(q=g.q, beta=g.angle * galsim.radians).shift(g.x, g.y))
+
+
+def _steep(plane: Plane, g: Galaxy) -> np.ndarray:
+    """The same at the origin, where GalSim has no such n: SciPy's Hankel transform."""
+    cos, sin = np.cos(g.angle), np.sin(g.angle)
+    fx, fy = plane.fx[None, :], plane.fy[:, None]
+    u, v = cos * fx + sin * fy, cos * fy - sin * fx
+    k = 2 * np.pi * g.radius * np.sqrt(u**2 / g.q + v**2 * g.q)
+    log_k, transform = hankel(g.n)
+    return np.interp(np.log(np.maximum(k, 1e-9)), log_k, transform)
+
+
+@lru_cache(maxsize=64)
+def hankel(n: float) -> tuple[np.ndarray, np.ndarray]:
+    """ln k and the Fourier transform of a round Sersic profile of unit flux and half-light radius."""
+    step, points = 0.002, 2**15
+    offset = fhtoffset(step, mu=0.0)
+    log_r = (np.arange(points) - (points - 1) / 2) * step
+    r, k = np.exp(log_r), np.exp(log_r + offset)
+    return np.log(k), 2 * np.pi * fht(r * sersic(r, 0 * r, n, 1.0, 1.0, 0.0), step, mu=0.0, offset=offset) / k
+
+
+def sample(view: View, brightness: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+    """Light in each cell (cells npix, cells npix) of a surface brightness [1/arcsec^2]: the mean of its midpoints times
+    its area."""
+    side, parts = view.npix * view.cells, view.subsamples
+    cell = view.pixel_scale / view.cells
+    axis = (np.arange(side * parts) - (side * parts - 1) / 2) * (cell / parts)
+    x, y = np.meshgrid(axis, axis)
+    found: np.ndarray = brightness(x, y).reshape(side, parts, side, parts).mean((1, 3)) * cell**2
+    return found
+
+
+def sersic(x: np.ndarray, y: np.ndarray, n: float, radius: float, q: float, angle: float) -> np.ndarray:
+    """Unit-flux Sersic surface brightness [1/arcsec^2] at offsets from its centre [arcsec]."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    u, v = cos * x + sin * y, cos * y - sin * x
+    b = gammaincinv(2 * n, 0.5)
+    r = np.sqrt(q * u**2 + v**2 / q) / radius
+    total = 2 * np.pi * n * np.exp(gammaln(2 * n) - 2 * n * np.log(b)) * radius**2
+    return np.exp(-b * r ** (1 / n)) / total

@@ -98,10 +98,10 @@ def _catmull_rom(table: Array, t: Array, first: Array | int) -> Array:
 def fourier_row(n: Array) -> Array:
     """What `fourier` needs to know of scalar n."""
     table = jnp.asarray(_fourier_table().reshape(-1, _DEGREE + 2), jnp.float32)
-    piece = sum((n >= low).astype(jnp.int32) for low, *_ in _PIECES[1:])
-    low, high, _, _, _ = zip(*_PIECES, strict=True)
-    start = jnp.asarray(np.log(low), jnp.float32)[piece]
-    density = jnp.asarray((_KNOTS - 1) / np.log(np.divide(high, low)), jnp.float32)[piece]
+    piece = jnp.sum(n >= np.array([edges[0] for edges in _PIECES[1:]], np.float32)).astype(jnp.int32)
+    low, high = (np.log([edges[k] for edges in _PIECES]) for k in (0, 1))
+    start = jnp.asarray(low, jnp.float32)[piece]
+    density = jnp.asarray((_KNOTS - 1) / (high - low), jnp.float32)[piece]
     row = _catmull_rom(table, 1 + (jnp.log(n) - start) * density, piece * (_KNOTS + 2))
     return jnp.append(row, piece.astype(jnp.float32))
 

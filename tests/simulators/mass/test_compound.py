@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import partial
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.simulators.mass import peer
+from tests.simulators.mass.peer import quick
 from twin.simulators.mass import api, compound
 from twin.simulators.mass.compound import KINDS, Mass
 
@@ -23,12 +23,6 @@ PROFILES: dict[str, type] = {
     )
     for kind, module in KINDS.items()
 }
-
-
-# compiling is what these tests cost
-quick = partial(
-    jax.jit, compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-)
 
 
 def some(kind: str, count: int, rng: np.random.Generator) -> Any:

@@ -109,8 +109,13 @@ def convergence(mass: Mass, x: Array, y: Array) -> Array:
     return total
 
 
+def invert(determinant: Array) -> Array:
+    """1 / determinant, +-1e12 where that is smaller than float32 can tell from 0."""
+    least = jnp.where(determinant < 0, -1e-12, 1e-12)
+    return 1 / jnp.where(jnp.abs(determinant) > 1e-12, determinant, least)
+
+
 def magnification(mass: Mass, x: Array, y: Array) -> Array:
-    """Signed 1 / det(1 - hessian); +-1e12 where the determinant is smaller than float32 can tell from 0."""
+    """Signed 1 / det(1 - hessian), finite on critical curves."""
     xx, yy, xy = hessian(mass, x, y)
-    determinant = (1 - xx) * (1 - yy) - xy * xy
-    return 1 / jnp.where(jnp.abs(determinant) > 1e-12, determinant, jnp.where(determinant < 0, -1e-12, 1e-12))
+    return invert((1 - xx) * (1 - yy) - xy * xy)

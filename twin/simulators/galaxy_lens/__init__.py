@@ -1,0 +1,1 @@
+"""Galaxy-scale lenses of any mass model before galaxies, quasars and supernovae."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
 
 
 def figure(
@@ -37,3 +41,14 @@ def figure(
     line = {"figure": name, "value": value, "unit": unit, "peer": peer, "peer_value": peer_value, "ratio": ratio}
     print(json.dumps(line), flush=True)
     return line
+
+
+def cpu_seconds(call: Callable[[], Any], per: int, runs: int = 7) -> float:
+    """Median CPU seconds of a call, for each of the `per` results that it makes."""
+    call()
+    times = []
+    for _ in range(runs):
+        begin = time.process_time()
+        call()
+        times.append(time.process_time() - begin)
+    return statistics.median(times) / per

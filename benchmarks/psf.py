@@ -19,14 +19,13 @@ from __future__ import annotations
 
 import os
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import fields
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from _report import figure
+from _report import cpu_seconds, figure
 
 from twin.numerics.devices import setup_devices
 
@@ -37,7 +36,6 @@ SAMPLE = WAVELENGTH / (DIAMETER / PUPIL * SIDE) * 180 / np.pi * 3600  # 0.06704 
 PIXEL = 4 * SAMPLE
 WAVES = np.array([0.12, 0.06, -0.05, 0.04, -0.03, 0.0, 0.0, 0.02])  # Noll z4 .. z11
 BATCH = 96  # PSFs a call: their images stay small enough that memory is used again
-RUNS = 7
 
 
 def draw(n: int, seed: int) -> np.ndarray:
@@ -47,17 +45,6 @@ def draw(n: int, seed: int) -> np.ndarray:
     outer, jitter = rng.uniform(20, 30, n), rng.uniform(0.09, 0.11, n)
     paths = WAVELENGTH * (WAVES + 0.01 * rng.uniform(-1, 1, (n, len(WAVES))))
     return np.column_stack([r0, outer, jitter, paths]).astype(np.float32)
-
-
-def cpu_seconds(call: Callable[[], Any], per: int, runs: int = RUNS) -> float:
-    """Median CPU seconds of a call, for each of the `per` results that it makes."""
-    call()
-    times = []
-    for _ in range(runs):
-        begin = time.process_time()
-        call()
-        times.append(time.process_time() - begin)
-    return statistics.median(times) / per
 
 
 def program() -> tuple[Any, Callable[[Any], Any]]:

@@ -4,7 +4,7 @@
 
 64^2 pixels of 0.2", D = 1 m, obscuration 0.33, 650 nm; de Vaucouleurs bulge and exponential disc with new shapes, and
 new seeing, outer scale and image motion for every frame (no aberrations: they would cost GalSim far more than us).
-The peer is GalSim: DeVaucouleurs + Exponential, convolved with VonKarman x Airy x Gaussian and the pixel, with its default
+The peer is GalSim: DeVaucouleurs + Exponential, convolved with VonKarman x Airy x Gaussian and the pixel, with default
 parameters. Errors are of the frame's peak, against GalSim with finer parameters than it is timed with. (jax-galsim has
 neither de Vaucouleurs nor von Karman profiles.)
 """

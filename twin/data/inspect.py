@@ -17,6 +17,7 @@ WHITE = 120.0  # mean value over the bands, in units of rms above BLACK, that is
 SOFT = 24.0  # asinh softening; larger = faint light stronger
 UNSEEN = (40, 40, 70)  # colour of pixels without a value
 MARGIN, LABEL, TITLE = 4, 150, 24  # pixels
+LARGEST = 480  # picture pixels a side of the largest frame: larger ones make all of them smaller
 
 
 def counts(dataset: Dataset, indices: np.ndarray) -> np.ndarray:
@@ -75,7 +76,7 @@ def contact_sheet(
     """Write a PNG with one row a class: its name, `per_class` frames in colour (see `colour`), a scale bar.
 
     beside  a second dataset, real frames say, drawn below in the same stretch and at the same scale on the sky
-    zoom    picture pixels a frame pixel of the first dataset
+    zoom    picture pixels a frame pixel of the first dataset, fewer where a frame would be larger than LARGEST
 
     Pixels are drawn upright: y up. Raises UserError for another ending, for what is no dataset or has no
     two-dimensional frames.
@@ -87,12 +88,15 @@ def contact_sheet(
         raise UserError("a contact sheet is a PNG: choose a name that ends in .png", file=out_png)
     first = open_dataset(path, unfinished=True)
     datasets = [first] + ([open_dataset(beside, unfinished=True)] if beside is not None else [])
-    blocks = []
     for dataset in datasets:
         if len(dataset.shape("frame")) != 3:
             raise UserError("has no two-dimensional frames to draw", file=dataset.path, key="frame")
+    largest = max(max(one.shape("frame")[1:]) * _scale(one) / _scale(first) for one in datasets)
+    size = min(zoom, LARGEST / largest)
+    blocks = []
+    for dataset in datasets:
         title = f"{dataset.path.name}: {dataset.attrs.get('kind', '')} frames, n = {dataset.n}"
-        factor = zoom * _scale(dataset) / _scale(first)
+        factor = size * _scale(dataset) / _scale(first)
         rows = [(name, _pictures(dataset, ids, factor)) for name, ids in rows_of(dataset, per_class, seed)]
         blocks.append((title, rows, factor / _scale(dataset)))
     sheet = _compose(blocks)
@@ -112,12 +116,37 @@ def _pictures(dataset: Dataset, ids: np.ndarray, factor: float) -> list[np.ndarr
         rms = dataset.read("noise/rms", ids)
     else:
         rms = np.ones((len(ids), dataset.shape("frame")[0]), np.float32)
-    bands = dataset.attrs.get("bands") or [str(i) for i in range(rms.shape[1])]
+    bands = list(dataset.attrs.get("bands") or [str(i) for i in range(rms.shape[1])])
+    values = counts(dataset, ids)
+    if dataset.attrs.get("stretched"):  # 8-bit pictures are shown as they are
+        pictures = np.moveaxis(np.nan_to_num(values, nan=UNSEEN[0])[:, [-1, len(bands) // 2, 0]], 1, -1).astype(
+            np.uint8
+        )
+    else:
+        pictures = colour(values, rms, bands)
+    seen = np.isfinite(values).any(axis=1)
     drawn = []
-    for picture in colour(counts(dataset, ids), rms, bands)[:, ::-1]:
-        size = (round(picture.shape[1] * factor), round(picture.shape[0] * factor))
+    for picture, own, where in zip(pictures, _relative_scales(dataset, ids), seen, strict=True):
+        picture = picture[_held(where)][::-1]
+        size = [max(1, round(side * factor * own)) for side in picture.shape[1::-1]]
         drawn.append(np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.NEAREST)))
     return drawn
+
+
+def _held(seen: np.ndarray) -> tuple[slice, slice]:
+    """The rows and columns about the pixels that have a value: what is around them is padding."""
+    if not seen.any():
+        return slice(None), slice(None)
+    rows, columns = (np.flatnonzero(seen.any(axis=axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _relative_scales(dataset: Dataset, ids: np.ndarray) -> np.ndarray:
+    """(n,) arcsec a pixel of each frame over the dataset's; 1 but where frames of several scales are mixed."""
+    table = dataset.catalogue() if dataset.attrs.get("mixed_scales") else None
+    if table is None or "scale_arcsec" not in table.column_names:
+        return np.ones(len(ids))
+    return np.array(table.column("scale_arcsec").to_pylist(), float)[ids] / _scale(dataset)
 
 
 def _compose(blocks: Sequence[tuple[str, Sequence[tuple[str, Sequence[np.ndarray]]], float]]) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from pydantic import BaseModel
@@ -202,6 +203,30 @@ SCENES: dict[str, Callable[[Canvas, Truth, ImagerState], tuple[Scene, dict[str, 
 }
 
 
+def _own(cls: str, scene: Scene) -> Scene:
+    """What a class is about: a lens's source, else all but the field's interlopers."""
+    galaxies = len(scene.sersics.x) - GALAXY_INTERLOPERS if scene.sersics is not None else 0
+    stars = len(scene.points.x) - STAR_INTERLOPERS if scene.points is not None else 0
+    if cls in LENS_CLASSES:
+        galaxies = 0
+    sersics = jax.tree.map(lambda a: a[..., :galaxies], scene.sersics) if galaxies else None
+    points = jax.tree.map(lambda a: a[..., :stars], scene.points) if stars else None
+    return Scene(sersics, points, scene.light)
+
+
+def _size(cls: str, truth: Truth, parts: dict[str, Any]) -> Array:
+    """Separation of a lens's images or of a pair, diameter of half the light of a galaxy [arcsec]; NaN for a star."""
+    if cls in LENS_CLASSES:
+        x, y, _, exists = parts["images"]
+        return lensing.largest_separation(x, y, exists)
+    if cls in ("galaxy", "spiral"):
+        return 2 * truth["disc_radius"]
+    if cls == "star":
+        return jnp.float32(jnp.nan)
+    one, other = ("galaxy", "companion0") if cls == "companion" else ("star0", "galaxy")
+    return jnp.hypot(truth[f"{other}_x"] - truth[f"{one}_x"], truth[f"{other}_y"] - truth[f"{one}_y"])
+
+
 class Fields:
     """Small fields about one object: galaxy-scale lenses and their look-alikes (`twin.priors.fields`)."""
 
@@ -221,7 +246,11 @@ class Fields:
 
     def render(self, cls: str, truth: Truth, state: ImagerState, canvas: Canvas) -> Rendered:
         scene, parts = SCENES[cls](canvas, truth, state)
-        return Rendered(render(canvas.grid, canvas.transfer(state), scene), parts)
+        transfer = canvas.transfer(state)
+        if canvas.signal:
+            own = render(canvas.grid, transfer, _own(cls, scene))
+            parts = parts | {"signal": own, "size": _size(cls, truth, parts)}
+        return Rendered(render(canvas.grid, transfer, scene), parts)
 
     def labels(self, cls: str, truth: Truth, rendered: Rendered, state: ImagerState) -> dict[str, Array]:
         if cls not in LENS_CLASSES:

@@ -7,7 +7,15 @@ import logging
 from pathlib import Path
 from typing import Protocol
 
-from twin.data.ingest import ps1_sled
+from twin.data.ingest import (
+    cfhtls_arcs,
+    euclid_q1,
+    hst_galaxies,
+    jwst_arcs,
+    ps1_neighbours,
+    ps1_sled,
+    samana,
+)
 from twin.data.ingest.records import Records
 from twin.data.layout import fill_group, shard_count, shard_range
 from twin.data.load import Dataset, open_dataset
@@ -28,7 +36,15 @@ class Reader(Protocol):
         """Everything in the folder, or UserError."""
 
 
-READERS: dict[str, Reader] = {"ps1-sled": ps1_sled}
+READERS: dict[str, Reader] = {
+    "ps1-sled": ps1_sled,
+    "ps1-neighbours": ps1_neighbours,
+    "hst-galaxies": hst_galaxies,
+    "lensed-quasars": samana,
+    "euclid-q1": euclid_q1,
+    "as1063-arcs": jwst_arcs,
+    "cfhtls-arcs": cfhtls_arcs,
+}
 
 
 def ingest(source: str, src_dir: str | Path, out: str | Path) -> Dataset:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
+import io
 import math
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -39,30 +42,56 @@ class Records:
         return len(self.arrays["frame"])
 
 
+def load_any(path: Path) -> dict[str, np.ndarray]:
+    """Every array of an npz file; never unpickles. Raises UserError for a missing, truncated or damaged file."""
+    if not path.is_file():
+        raise UserError("no such file", file=path)
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise UserError(f"cannot be read as npz ({error})", file=path) from error
+
+
 def load_npz(path: Path, wanted: Mapping[str, tuple[tuple[int, ...], str]]) -> dict[str, np.ndarray]:
     """Arrays of an npz file, each checked against (shape, dtype); never unpickles.
 
     Raises UserError for a missing, truncated or damaged file, a missing array, another shape or dtype.
     """
+    held = load_any(path)
+    for name, (shape, dtype) in wanted.items():
+        if name not in held:
+            raise UserError(f"has no array {name}, only {', '.join(held)}", file=path)
+        if held[name].shape != shape or held[name].dtype != np.dtype(dtype):
+            raise UserError(f"is {held[name].dtype} {held[name].shape}, expected {dtype} {shape}", file=path, key=name)
+    return {name: held[name] for name in wanted}
+
+
+def read_fits(path: Path) -> list[tuple[np.ndarray | None, dict[str, Any]]]:
+    """(data, header) of every HDU of a FITS file, gzipped or not, in order: images as arrays, tables as records.
+
+    Raises UserError for a file that is missing, truncated or no FITS.
+    """
+    from astropy.io import fits
+    from astropy.utils.exceptions import AstropyUserWarning
+
     if not path.is_file():
         raise UserError("no such file", file=path)
-    found: dict[str, np.ndarray] = {}
     try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            for name in wanted:
-                if name not in file.files:
-                    raise UserError(f"has no array {name}, only {', '.join(file.files)}", file=path)
-                found[name] = file[name]
-    except UserError:
-        raise
-    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise UserError(f"cannot be read as npz ({error})", file=path) from error
-    for name, (shape, dtype) in wanted.items():
-        if found[name].shape != shape or found[name].dtype != np.dtype(dtype):
-            raise UserError(
-                f"is {found[name].dtype} {found[name].shape}, expected {dtype} {shape}", file=path, key=name
-            )
-    return found
+        raw = path.read_bytes()
+        if path.suffix == ".gz":
+            raw = gzip.decompress(raw)  # astropy reads a truncated one as far as it goes and says nothing
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", AstropyUserWarning)  # truncation is a warning there
+            with fits.open(io.BytesIO(raw), memmap=False) as hdus:
+                return [(None if h.data is None else _native(h.data), dict(h.header)) for h in hdus]
+    except (OSError, EOFError, ValueError, TypeError, zlib.error, AstropyUserWarning) as error:
+        raise UserError(f"cannot be read as FITS ({error})", file=path) from error
+
+
+def _native(data: Any) -> np.ndarray:
+    values = np.asarray(data)
+    return values if values.dtype.names else values.astype(values.dtype.newbyteorder("="))
 
 
 class Table:

@@ -52,6 +52,8 @@ def common_bands(real: Dataset, simulated: Dataset) -> tuple[str, ...]:
             file=simulated.path, key="pixel_scale",
         )  # fmt: skip
     for data in (real, simulated):
+        if data.attrs.get("mixed_scales"):
+            raise UserError("holds frames of several pixel scales", file=data.path, key="mixed_scales")
         if len(data.shape("frame")) != 3:
             raise UserError("has no two-dimensional frames", file=data.path, key="frame")
         if data.attrs.get("stretched"):

@@ -38,7 +38,7 @@ class Grid:
     npix: int
     pixel_scale: float
     factor: int = 1
-    pad: int = 2
+    pad: float = 2
     graded: bool = False
     limit: float = np.inf
     grading: tuple[float, float, float] = (7.0, 0.7, 1.5)
@@ -57,7 +57,7 @@ class Grid:
     @property
     def _all(self) -> int:
         """The same without a limit."""
-        steps = self.npix * self.pad * self.factor // 2
+        steps = int(np.ceil(self.npix * self.pad * self.factor / 2))
         if not self.graded:
             return steps
         near, far, width = self.grading
@@ -82,7 +82,7 @@ class Grid:
         t = np.arange(self._all, dtype=float)
         if not self.graded:
             return t, np.ones(len(t))
-        steps = self.npix * self.pad * self.factor // 2
+        steps = self.npix * self.pad * self.factor / 2
         near, _, width = self.grading
         far = (len(t) - near * _bend(steps, width)) / (steps - _bend(steps, width))  # so that t(steps) = len(t)
         u, density = np.zeros(len(t)), np.full(len(t), near)

@@ -26,7 +26,7 @@ from twin.numerics.fourier import Grid, Spectrum, product
 from twin.numerics.pupil import overlap_quadrature
 from twin.numerics.zernike import noll_to_nm, zernike
 
-_CHUNK = 16  # points that are added up by one product
+_CHUNK = 32  # points that are added up by one product
 _ORDER = 10  # points of a Lagrange interpolation
 
 

@@ -105,7 +105,7 @@ def test_templates_are_what_small_changes_do() -> None:
         (x, blob(5.01, 3) - blob(4.99, 3), 0.02),
         (width, blob(5, 3.01) - blob(5, 2.99), 0.06),  # sigma^2 grows by 2 sigma 0.02 = 2 x 0.06
     ):
-        assert np.abs(template - change / size).max() < 0.03 * np.abs(template).max()
+        assert np.abs(template - change / size).max() < 0.05 * np.abs(template).max()  # differences of whole pixels
     assert apart[0, 16, 16 + 7] > 0 > apart[0, 16, 16 + 3]
 
 

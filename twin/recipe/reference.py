@@ -30,7 +30,8 @@ class Witness:
     """
 
     def __init__(self, program: Program) -> None:
-        self._draw = reference(program.config.simulator)
+        self.reference = reference(program.config.simulator)
+        self._draw = self.reference.draw
         self._program = program
         canvas = program.canvas
         self._view = View(canvas.grid.npix, program.pixel_scale, canvas.cells, canvas.subsamples, program.optics)

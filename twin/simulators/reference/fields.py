@@ -20,12 +20,17 @@ EXPONENTIAL = 1.6783469900166605  # half-light radius of an exponential disc in 
 def expected(cls: str, truth: Truth, state: ImagerState, view: View) -> np.ndarray:
     """Expected counts (B, npix, npix) of a field."""
     sky = _CLASSES[cls](truth, state, view)
+    around(sky, truth, state)
+    return draw(view, state, sky)
+
+
+def around(sky: Sky, truth: Truth, state: ImagerState) -> None:
+    """Add what else is in a field."""
     for name in ("field0", "field1", "field2"):  # neighbours: a galaxy, two stars
         if f"{name}_radius" in truth:
             sky.galaxies.append(_galaxy(truth, state, name))
         else:
             sky.stars.append(_star(truth, state, name))
-    return draw(view, state, sky)
 
 
 def _galaxy(truth: Truth, state: ImagerState, name: str, place: str | None = None, **given: float) -> Galaxy:

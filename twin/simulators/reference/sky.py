@@ -115,15 +115,24 @@ def hankel(n: float) -> tuple[np.ndarray, np.ndarray]:
     return np.log(k), 2 * np.pi * fht(r * sersic(r, 0 * r, n, 1.0, 1.0, 0.0), step, mu=0.0, offset=offset) / k
 
 
-def sample(view: View, brightness: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
-    """Light in each cell (cells npix, cells npix) of a surface brightness [1/arcsec^2]: the mean of its midpoints times
-    its area."""
-    side, parts = view.npix * view.cells, view.subsamples
-    cell = view.pixel_scale / view.cells
-    axis = (np.arange(side * parts) - (side * parts - 1) / 2) * (cell / parts)
+def midpoints(view: View) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of the points at which light is sampled, (side, side) each, subsamples x subsamples a cell [arcsec]."""
+    side = view.npix * view.cells * view.subsamples
+    axis = (np.arange(side) - (side - 1) / 2) * (view.npix * view.pixel_scale / side)
     x, y = np.meshgrid(axis, axis)
-    found: np.ndarray = brightness(x, y).reshape(side, parts, side, parts).mean((1, 3)) * cell**2
-    return found
+    return x, y
+
+
+def on_cells(view: View, brightness: np.ndarray) -> np.ndarray:
+    """Light in each cell (cells npix, cells npix) of a surface brightness [1/arcsec^2] at the midpoints."""
+    side, parts = view.npix * view.cells, view.subsamples
+    mean: np.ndarray = brightness.reshape(side, parts, side, parts).mean((1, 3))
+    return mean * (view.pixel_scale / view.cells) ** 2
+
+
+def sample(view: View, brightness: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+    """Light in each cell (cells npix, cells npix) of a surface brightness [1/arcsec^2] as a function of x and y."""
+    return on_cells(view, brightness(*midpoints(view)))
 
 
 def sersic(x: np.ndarray, y: np.ndarray, n: float, radius: float, q: float, angle: float) -> np.ndarray:

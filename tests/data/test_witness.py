@@ -142,6 +142,12 @@ def test_the_command(frames: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "1 frames redrawn" in capsys.readouterr().out
 
 
+def test_classes_that_the_witness_does_not_draw() -> None:
+    small = ["frame.npix=16", "classes={smooth: 1, merger: 1}"]
+    with pytest.raises(UserError, match="does not draw merger"):
+        ReferenceRecipe(load_recipe("csst-morphology", small), 10)
+
+
 def test_a_dataset_that_was_not_simulated(dataset: Path) -> None:
     zarr.open_group(dataset, mode="r+").attrs["kind"] = "ingested"
     with pytest.raises(UserError, match="was not simulated"):

@@ -70,12 +70,17 @@ class Frame:
 
 @dataclass(frozen=True)
 class WitnessReport:
-    """All frames that were redrawn; str() is for a person. judged: whether the noise is one that can be expected."""
+    """All frames that were redrawn; str() is for a person.
+
+    judged   whether the noise is one that can be expected
+    skipped  classes that the reference engine does not draw
+    """
 
     path: Path
     frames: tuple[Frame, ...]
     tolerance: float
     judged: bool
+    skipped: tuple[str, ...] = ()
 
     @property
     def z(self) -> np.ndarray:
@@ -131,6 +136,8 @@ class WitnessReport:
         lines.append(f"  noise over sigma: mean {mean:+.4f} +- {error:.4f}, rms {rms:.4f} +- {error / np.sqrt(2):.4f}")
         scores = ", ".join(f"{name} {z:+.1f}" for name, z in zip(TEMPLATES, self.z, strict=True))
         lines.append(f"  left in the noise, in standard deviations: {scores}")
+        if self.skipped:
+            lines.append(f"  not drawn again, the reference engine lacks them: {', '.join(self.skipped)}")
         if not self.judged:
             lines.append("  (not judged: the detector has effects that are not in the expected image)")
         return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
@@ -164,6 +171,11 @@ def witness(
     finished = np.concatenate([np.arange(s.start, s.stop) for s in dataset.shards] or [np.arange(0)])
     if len(finished) == 0:
         raise UserError("has no finished shard", file=dataset.path)
+    drawn = np.array([reference.draws(cls) for cls in recipe.classes])
+    finished = finished[drawn[dataset.read("label/class", finished)]]
+    if len(finished) == 0:
+        raise UserError("has no frame of a class that the reference engine draws", file=dataset.path)
+    skipped = tuple(cls for cls in recipe.classes if not reference.draws(cls))
     chosen = np.sort(np.random.default_rng(seed).choice(finished, min(count, len(finished)), replace=False))
     config = recipe.instrument.config.detector
     judged = not config.effects and not config.masks
@@ -182,7 +194,7 @@ def witness(
         residual = float(((np.abs(fast - expected) * inner).max((1, 2)) / peak).max())
         scale = dataset.read("noise/scale", [index])[0] if recipe.stacked else None
         frames.append(_compare(int(index), cls, residual, read["frame"], scale, expected, inner, state, recipe))
-    return WitnessReport(dataset.path, tuple(frames), tolerance, judged)
+    return WitnessReport(dataset.path, tuple(frames), tolerance, judged, skipped)
 
 
 def recipe_of(dataset: Dataset) -> Recipe:

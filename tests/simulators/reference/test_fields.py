@@ -85,6 +85,7 @@ def test_every_class(name: str) -> None:
         ("csst-lens-point", "lensed_quasar", 2e-3),
         ("csst-lens-point", "lensed_supernova", 2e-3),
         ("csst-crowded", "crowded", 5e-3),  # the kernels draw small objects on stamps
+        ("csst-morphology", "lenticular", 1e-3),
     ],
 )
 def test_other_simulators(name: str, cls: str, tolerance: float) -> None:

@@ -97,8 +97,10 @@ def _companions(truth: Truth, state: ImagerState, view: View) -> Sky:
 def _stars(truth: Truth, state: ImagerState, view: View) -> Sky:
     """Stars, and the galaxy that stands in for one of them."""
     names = [name for name in ("star0", "star1", "star2") if f"{name}_mag" in truth]
-    galaxies = [_galaxy(truth, state, "galaxy")] if "galaxy_mag" in truth else []
-    return Sky(galaxies=galaxies, stars=[_star(truth, state, name) for name in names])
+    sky = Sky(stars=[_star(truth, state, name) for name in names])
+    if "galaxy_mag" in truth:
+        sky.galaxies.append(_galaxy(truth, state, "galaxy"))
+    return sky
 
 
 def _spiral(truth: Truth, state: ImagerState, view: View) -> Sky:

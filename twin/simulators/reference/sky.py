@@ -32,6 +32,20 @@ class Galaxy:
 
 
 @dataclass(frozen=True)
+class Disc:
+    """Transparent disc exp(-R / scale) sech^2(z / height) at an inclination: scale length and height [arcsec], cosine
+    of the inclination, angle of the line of nodes from x to y [rad], position [arcsec], counts (B,)."""
+
+    scale: float
+    height: float
+    cos_i: float
+    angle: float
+    x: float
+    y: float
+    flux: np.ndarray
+
+
+@dataclass(frozen=True)
 class Star:
     """A point: position [arcsec], counts (B,)."""
 
@@ -52,7 +66,7 @@ class Sampled:
 class Sky:
     """All that is in a frame."""
 
-    galaxies: list[Galaxy] = field(default_factory=list)
+    galaxies: list[Galaxy | Disc] = field(default_factory=list)
     stars: list[Star] = field(default_factory=list)
     light: list[Sampled] = field(default_factory=list)
 
@@ -83,8 +97,14 @@ def draw(view: View, state: ImagerState, sky: Sky) -> np.ndarray:
     return np.stack([plane.image(sharp[b] * psf.transfer(plane, state, b)) for b in range(bands)])
 
 
-def _galaxy(plane: Plane, g: Galaxy) -> np.ndarray:
+def _galaxy(plane: Plane, g: Galaxy | Disc) -> np.ndarray:
     """Spectrum of a galaxy of unit flux."""
+    if isinstance(g, Disc):
+        import galsim
+
+        angle, shape = np.arccos(g.cos_i) * galsim.radians, g.height / g.scale
+        disc = galsim.InclinedExponential(angle, scale_radius=g.scale, scale_h_over_r=shape)
+        return plane.profile(disc.rotate(g.angle * galsim.radians).shift(g.x, g.y))
     if g.n > STEEPEST:
         along_y, along_x = plane.shift(g.x, g.y)
         return _steep(plane, g) * along_y[:, None] * along_x[None, :]

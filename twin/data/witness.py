@@ -34,7 +34,6 @@ from twin.recipe.reference import Witness
 from twin.schema import Node, UserError
 from twin.simulators.reference import made_with
 
-TOLERANCE = 1e-3  # of the peak, between the two expected images; most differ by 1e-5, 5e-4 in the sharpest exposures
 SIGMAS = 6.0  # a score beyond which, of either sign, a frame and its truth do not belong together: 2e-9 by chance
 _FULL = 0.9  # of saturation: brighter pixels are left out
 
@@ -71,12 +70,17 @@ class Frame:
 
 @dataclass(frozen=True)
 class WitnessReport:
-    """All frames that were redrawn; str() is for a person. judged: whether the noise is one that can be expected."""
+    """All frames that were redrawn; str() is for a person.
+
+    judged   whether the noise is one that can be expected
+    skipped  classes that the reference engine does not draw
+    """
 
     path: Path
     frames: tuple[Frame, ...]
     tolerance: float
     judged: bool
+    skipped: tuple[str, ...] = ()
 
     @property
     def z(self) -> np.ndarray:
@@ -132,6 +136,8 @@ class WitnessReport:
         lines.append(f"  noise over sigma: mean {mean:+.4f} +- {error:.4f}, rms {rms:.4f} +- {error / np.sqrt(2):.4f}")
         scores = ", ".join(f"{name} {z:+.1f}" for name, z in zip(TEMPLATES, self.z, strict=True))
         lines.append(f"  left in the noise, in standard deviations: {scores}")
+        if self.skipped:
+            lines.append(f"  not drawn again, the reference engine lacks them: {', '.join(self.skipped)}")
         if not self.judged:
             lines.append("  (not judged: the detector has effects that are not in the expected image)")
         return "\n".join([*lines, *(f"  {problem}" for problem in self.problems)])
@@ -150,18 +156,26 @@ def templates(expected: np.ndarray) -> np.ndarray:
 
 
 def witness(
-    path: str | Path, count: int, seed: int = 0, tolerance: float = TOLERANCE, progress: bool = True
+    path: str | Path, count: int, seed: int = 0, tolerance: float | None = None, progress: bool = True
 ) -> WitnessReport:
     """Draw `count` random frames of a simulated dataset again by the reference engine.
 
+    tolerance  between the expected images, of the peak; None = the simulator's own
     Raises UserError for a dataset that was not simulated, whose recipe now makes others, or has no reference engine.
     """
     dataset = Dataset(path)
     recipe = recipe_of(dataset)
-    reference = Witness(recipe)
+    redrawn = Witness(recipe)
+    reference = redrawn.reference
+    tolerance = reference.tolerance if tolerance is None else tolerance
     finished = np.concatenate([np.arange(s.start, s.stop) for s in dataset.shards] or [np.arange(0)])
     if len(finished) == 0:
         raise UserError("has no finished shard", file=dataset.path)
+    drawn = np.array([reference.draws(cls) for cls in recipe.classes])
+    finished = finished[drawn[dataset.read("label/class", finished)]]
+    if len(finished) == 0:
+        raise UserError("has no frame of a class that the reference engine draws", file=dataset.path)
+    skipped = tuple(cls for cls in recipe.classes if not reference.draws(cls))
     chosen = np.sort(np.random.default_rng(seed).choice(finished, min(count, len(finished)), replace=False))
     config = recipe.instrument.config.detector
     judged = not config.effects and not config.masks
@@ -170,16 +184,17 @@ def witness(
     for index in _shown(chosen, recipe.name, progress):
         read = {name: dataset.read(name, [index])[0] for name in ("frame", "truth", "telemetry", "label/class")}
         cls = recipe.classes[int(read["label/class"])]
-        state = reference.state(read["telemetry"])
-        expected = reference.expected(cls, read["truth"], state)
+        state = redrawn.state(read["telemetry"])
+        expected = redrawn.expected(cls, read["truth"], state)
         if cls not in kernels:
             kernels[cls] = _kernel(recipe, cls)
         fast = np.asarray(kernels[cls](read["truth"], read["telemetry"]), float)
         peak = np.maximum(np.abs(expected).max((1, 2)), 1e-30)
-        residual = float((np.abs(fast - expected).max((1, 2)) / peak).max())
+        inner = _inner(expected.shape, reference.margin)
+        residual = float(((np.abs(fast - expected) * inner).max((1, 2)) / peak).max())
         scale = dataset.read("noise/scale", [index])[0] if recipe.stacked else None
-        frames.append(_compare(int(index), cls, residual, read["frame"], scale, expected, state, recipe))
-    return WitnessReport(dataset.path, tuple(frames), tolerance, judged)
+        frames.append(_compare(int(index), cls, residual, read["frame"], scale, expected, inner, state, recipe))
+    return WitnessReport(dataset.path, tuple(frames), tolerance, judged, skipped)
 
 
 def recipe_of(dataset: Dataset) -> Recipe:
@@ -209,10 +224,11 @@ def _compare(
     frame: np.ndarray,
     scale: np.ndarray | None,
     expected: np.ndarray,
+    inner: np.ndarray,
     state: ImagerState,
     recipe: Recipe,
 ) -> Frame:
-    """Hold a stored frame to the expected image."""
+    """Hold a stored frame to the expected image, in its `inner` pixels."""
     npix, bands = expected.shape[-1], len(expected)
     single = jax.tree.map(np.float32, state)
     white = np.asarray(detector.variance(jnp.asarray(expected, jnp.float32), single), float)
@@ -223,7 +239,7 @@ def _compare(
         empty = np.asarray(sky_residual(single, npix), float)
         counts, rounding = frame * scale[:, None, None].astype(float), scale.astype(float)
         taps = np.asarray(kernel(single.resampling, recipe.instrument.config.detector), float)
-    good = (frame != INVALID) & (expected + empty < _FULL * np.asarray(state.saturation)[:, None, None])
+    good = inner & (frame != INVALID) & (expected + empty < _FULL * np.asarray(state.saturation)[:, None, None])
     noise = np.where(good, counts - empty - expected, 0.0)
     rounding = rounding**2 / 12
     variance = np.stack([_blur(white[b], taps[b] ** 2) for b in range(bands)]) + rounding[:, None, None]
@@ -239,6 +255,13 @@ def _compare(
     chi = noise / np.sqrt(variance)
     many = max(good.sum(), 1)
     return Frame(index, cls, residual, score, information, independent, chi.sum() / many, (chi**2).sum() / many)
+
+
+def _inner(shape: tuple[int, ...], margin: int) -> np.ndarray:
+    """(B, y, x) pixels that lie farther than a margin from the frame's edges."""
+    found = np.zeros(shape, bool)
+    found[:, margin : shape[1] - margin, margin : shape[2] - margin] = True
+    return found
 
 
 def _blur(image: np.ndarray, taps: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from twin.numerics.sersic import N_MAX, N_MIN
 from twin.priors import populations as pop
 from twin.priors.fields import Prior, Truth, _angle, _axis_ratio, _blue, _quasar, _red, _unit, interlopers
 from twin.priors.sites import LARGE, SITES, Site
+from twin.priors.substructure import line_of_sight, subhalos
 
 SIGMA_MIN, SIGMA_MAX = 100.0, 500.0  # km/s
 _SIGMA_STAR, _ALPHA, _BETA = 161.0, 2.32, 2.67
@@ -32,6 +33,8 @@ class Scene(BaseModel):
     """The `scene:` section. Numbers of components are sizes of padded arrays; how many are there is drawn.
 
     theta_E             smallest and largest Einstein radius [arcsec]
+    subhalos            of the lens that there is room for, the heaviest first; 0 = none
+    line_of_sight       the same for halos that are no part of it, in each of `planes` (redshifts)
     mass                the deflector: isothermal, power law, or NFW halo with stars as light
     lens_components     Sersic components of the lens's light: 1, or 2 with an extended envelope
     source_components   Sersic components of a source: its main body and clumps
@@ -41,6 +44,9 @@ class Scene(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     theta_E: tuple[float, float] = (0.25, 1.8)
+    subhalos: int = Field(0, ge=0, le=512)
+    line_of_sight: int = Field(0, ge=0, le=128)
+    planes: tuple[float, ...] = (0.15, 0.3, 0.5, 0.7, 1.0, 1.5)
     mass: Literal["sie", "epl", "nfw_sersic"] = "epl"
     lens_components: int = Field(1, ge=1, le=2)
     source_components: int = Field(3, ge=1, le=8)
@@ -52,6 +58,8 @@ class Scene(BaseModel):
     def _ordered(self) -> Scene:
         if not 0 < self.theta_E[0] < self.theta_E[1]:
             raise ValueError(f"theta_E {list(self.theta_E)} is not positive and increasing")
+        if not all(a < b for a, b in zip((0.0, *self.planes), self.planes, strict=False)):
+            raise ValueError(f"planes {list(self.planes)} are not positive and increasing")
         return self
 
 
@@ -62,6 +70,8 @@ _OWN = {
     "envelope_size": Site("half-light radius of the envelope, of the lens's", "", 0.5, 20),
     "dark_fraction": Site("share of dark matter in the deflection at the Einstein radius", "", 0, 1),
     "dark_radius": Site("scale radius of the NFW halo, of the Einstein radius", "", 0.5, 100),
+    "subhalo_fraction": Site("share of subhalos in the mass at the Einstein radius", "", 0, 0.2),
+    "line_of_sight": Site("halos along the line of sight, of Sheth and Tormen's number", "", 0, 20),
     "z_source": Site("redshift of a lensed galaxy", "", 0.05, LARGE),
     "z_quasar": Site("redshift of a lensed quasar", "", 0.05, LARGE),
     "z_supernova": Site("redshift of a lensed supernova", "", 0.05, LARGE),
@@ -172,6 +182,12 @@ def _lens(p: Prior, scene: Scene, z_source: Array) -> Truth:
         truth["slope"] = p.draw("slope")
     if scene.mass == "nfw_sersic":
         truth |= {"dark_fraction": p.draw("dark_fraction"), "dark_radius": theta_E * p.draw("dark_radius")}
+    reach = 2 * scene.theta_E[1]  # arcsec: where halos can move an image
+    if scene.subhalos:
+        truth |= subhalos(p.draw("subhalo_fraction"), theta_E, z, z_source, reach, scene.subhalos)
+    if scene.line_of_sight:
+        number = p.draw("line_of_sight")
+        truth |= line_of_sight(number, scene.planes, z, z_source, reach, scene.line_of_sight)
     share = [jnp.ones_like(r)]
     if scene.lens_components == 2:
         envelope = p.draw("envelope_share")
@@ -185,7 +201,7 @@ def _lens(p: Prior, scene: Scene, z_source: Array) -> Truth:
     magnitude = r - 2.5 * jnp.log10(jnp.clip(jnp.stack(share), 1e-4, 1.0))
     light_q = jnp.clip(q + 0.08 * _unit("light_dq"), 0.3, 1.0)
     return truth | {
-        "lens_mag": p.magnitudes(magnitude, gr, ri).T,
+        "lens_mag": p.magnitudes(magnitude, gr, ri, "galaxy", z).T,
         "lens_radius": radius * size,
         "lens_n": n,
         "light_q": light_q,
@@ -212,7 +228,7 @@ def _body(p: Prior, scene: Scene, r: Array, z: Array, x: Array, y: Array) -> Tru
     """The galaxy that is lensed: its main body at (x, y) and clumps about it, each of its own colour; (K,) each."""
     radius = jnp.clip(source_radius(r, z) * 10 ** p.draw("source_size"), 0.01, 2.0)
     rows = [(x, y, radius, p.draw("source_n"), _axis_ratio("source_q", 0.3), _angle("source_angle"))]
-    magnitudes = [p.magnitudes(r, *_blue(p, "source"))]
+    magnitudes = [p.magnitudes(r, *_blue(p, "source"), "galaxy", z)]
     for k in range(1, scene.source_components):
         name = f"clump{k}"
         there = p.draw("clump", f"{name}_there")
@@ -222,7 +238,7 @@ def _body(p: Prior, scene: Scene, r: Array, z: Array, x: Array, y: Array) -> Tru
             x + far * jnp.cos(phi), y + far * jnp.sin(phi), radius * p.draw("clump_size", f"{name}_size"),
             jnp.ones_like(r), _axis_ratio(f"{name}_q", 0.2), _angle(f"{name}_angle"),
         ))  # fmt: skip
-        light = p.magnitudes(r + p.draw("clump_contrast", f"{name}_contrast"), *_blue(p, name))
+        light = p.magnitudes(r + p.draw("clump_contrast", f"{name}_contrast"), *_blue(p, name), "galaxy", z)
         magnitudes.append(jnp.where(there == 1, light, jnp.nan))
     names = ("source_x", "source_y", "source_radius", "source_n", "source_q", "source_angle")
     columns = {name: jnp.stack(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}
@@ -248,7 +264,7 @@ def lensed_quasar(p: Prior, scene: Scene) -> Truth:
         "z_source": z,
         "point_x": x,
         "point_y": y,
-        "point_mag": p.magnitudes(r, *_quasar(p, "quasar")),
+        "point_mag": p.magnitudes(r, *_quasar(p, "quasar"), "quasar", z),
         "quasar_tau": p.draw("quasar_tau"),
         "quasar_sf": p.draw("quasar_sf"),
         "quasar_walk": walk,

@@ -53,7 +53,7 @@ SITES: dict[str, Site] = {
     "arm_share": _share("a disc's light in its arms"),
     "arm_pitch": Site("pitch angle of arms", "rad", 0.1, 1.4),
     "arm_sharpness": Site("concentration of arms in azimuth (von Mises' kappa)", "", 0.1, 20),
-    "flocculence": Site("rms of ln of what breaks arms into pieces", "", 0, 1.5),
+    "flocculence": Site("rms of ln of what breaks arms and rings into pieces", "", 0, 1.5),
     "ring_share": _share("a disc's light in its ring"),
     "ring_radius": Site("radius of a ring, of the scale length", "", 0.2, 8),
     "ring_width": Site("standard deviation of a ring, of its radius", "", 0.03, 0.3),
@@ -161,8 +161,9 @@ def star(p: Prior) -> Truth:
     }
 
 
-def _disc(p: Prior, *parts: str, edge_on: bool = False, bulge: float = 1.0) -> Truth:
-    """A bulge, `bulge` times as strong as its law says, and a disc with `parts` of bar, arm, ring, clump, dust."""
+def _disc(p: Prior, *parts: str, edge_on: bool = False, bulge: float = 1.0, clumpy: float = 1.0) -> Truth:
+    """A bulge and a disc with `parts` of bar, arm, ring, clump, dust; bulge and clumps `bulge` and `clumpy` times as
+    strong as their laws say."""
     truth, r = _whole(p), p.draw("object_mag")
     z, scale, colours = truth["z_galaxy"], p.draw("disc_scale"), _disc_colours(p)
     central = bulge * jnp.minimum(p.draw("bulge_share"), 0.95)
@@ -171,6 +172,8 @@ def _disc(p: Prior, *parts: str, edge_on: bool = False, bulge: float = 1.0) -> T
     wanted: dict[str, Array] = {
         name: p.draw(f"{name}_share") for name in ("bar", "arm", "ring", "clump") if name in parts
     }
+    if "clump" in parts:
+        wanted["clump"] = jnp.minimum(clumpy * wanted["clump"], 0.7)
     rest = jnp.maximum(1 - sum(wanted.values(), jnp.zeros_like(r)), 0.1)  # some disc is left between its parts
     whole = rest + sum(wanted.values(), jnp.zeros_like(r))
     share = {name: (1 - central) * value / whole for name, value in wanted.items()}
@@ -200,6 +203,7 @@ def _disc(p: Prior, *parts: str, edge_on: bool = False, bulge: float = 1.0) -> T
             "ring_mag": _light(p, r, share["ring"], colours, bluer),
             "ring_radius": radius,
             "ring_width": radius * p.draw("ring_width"),
+            **_patches(p),
         }
     if "arm" in parts:
         truth |= _arms(p, truth) | {"arm_mag": _light(p, r, share["arm"], colours, bluer)}
@@ -222,10 +226,14 @@ def _arms(p: Prior, truth: Truth) -> Truth:
         "arm_sharpness": p.draw("arm_sharpness"),
         "arm_start_radius": start,
         "arm_start_angle": begin,
-        "flocculence": p.draw("flocculence"),
-        "patch_phase": _uniform("patch_phase", 0.0, 2 * np.pi, PATCHES),
         "patch_winding": _uniform("patch_winding", 0.5, 1.5, PATCHES),
+        **_patches(p),
     }
+
+
+def _patches(p: Prior) -> Truth:
+    """Waves around a disc that break its arms or its ring into pieces."""
+    return {"flocculence": p.draw("flocculence"), "patch_phase": _uniform("patch_phase", 0.0, 2 * np.pi, PATCHES)}
 
 
 def _luminosities(name: str) -> Array:
@@ -284,7 +292,7 @@ def edge_on(p: Prior) -> Truth:
 
 def irregular(p: Prior) -> Truth:
     """A disc full of clumps that follow nothing; its bulge gives way to them."""
-    return _disc(p, "clump", bulge=0.05)
+    return _disc(p, "clump", bulge=0.05, clumpy=6.0)
 
 
 def merger(p: Prior) -> Truth:

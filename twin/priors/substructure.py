@@ -23,7 +23,7 @@ from jax import Array
 from twin.priors.populations import OMEGA_M, comoving_distance
 
 # Subhalos' share of a lens's mass near its Einstein ring (simulations: about 2e-3, Xu+ 2009, MNRAS 398, 1235). The same
-# numbers in Wagner-Carena+ 2023, arXiv:2203.00690, are a density per kpc^2 of unstripped halos: see `fraction_of_density`
+# numbers in Wagner-Carena+ 2023, arXiv:2203.00690, are a density of unstripped halos: see `fraction_of_density`
 FRACTION = dist.TruncatedNormal(2e-3, 1.1e-3, low=0.0, high=1e-2)
 SLOPE = -1.9  # of dN/dm (Springel+ 2008, MNRAS 391, 1685)
 # Halos along the line of sight in units of Sheth & Tormen's (arXiv:2203.00690)
@@ -114,9 +114,10 @@ class MassRange:
 
 
 def fraction_of_density(sigma_sub: Array, z_lens: Array, z_source: Array, masses: MassRange) -> Array:
-    """Mass fraction of d^2 N / (dA dm) = sigma_sub / m0 (m / m0)^slope, m0 = 1e10, sigma_sub [kpc^-2], the form in which
-    Gilman+ 2020 and arXiv:2203.00690 (sigma_sub ~ N(2e-3, 1.1e-3)) give masses that halos had before they were
-    stripped."""
+    """Mass fraction of subhalos with d^2 N / (dA dm) = sigma_sub / m0 (m / m0)^slope, m0 = 1e10, sigma_sub [kpc^-2].
+
+    In this form arXiv:2203.00690 (N(2e-3, 1.1e-3)) gives the masses that halos had before they were stripped.
+    """
     per_kpc2 = sigma_sub * masses._moment(1) * 1e10 ** -(masses.slope + 1)
     kpc = comoving_distance(jnp.asarray(z_lens)) / (1 + z_lens) * (1e3 * _ARCSEC)
     return 2 * per_kpc2 * kpc * kpc / critical_mass(z_lens, z_source)

@@ -30,7 +30,8 @@ class Witness:
     """
 
     def __init__(self, program: Program) -> None:
-        self._draw = reference(program.config.simulator)
+        self.reference = reference(program.config.simulator)
+        self._draw = self.reference.draw
         self._program = program
         canvas = program.canvas
         self._view = View(canvas.grid.npix, program.pixel_scale, canvas.cells, canvas.subsamples, program.optics)
@@ -73,11 +74,15 @@ class _Given:
 
 class ReferenceRecipe:
     """The first `n` samples of a recipe and a seed (`twin.io.layout.ShardSource`): truth, telemetry and labels as the
-    recipe itself makes them, noise of the same code with the same keys, but expected images of the witness."""
+    recipe itself makes them, noise of the same code with the same keys, but expected images of the witness. Raises
+    UserError where the witness does not draw a class."""
 
     def __init__(self, recipe: Recipe, n: int) -> None:
         self._recipe, self._n = recipe, n
         self._witness = Witness(recipe)
+        lacking = [cls for cls in recipe.classes if not self._witness.reference.draws(cls)]
+        if lacking:
+            raise recipe.node.error(f"the reference engine does not draw {', '.join(lacking)}", ("classes",))
         self.name, self.sha256, self.node = recipe.name, recipe.sha256, recipe.node
         self.bands, self.pixel_scale = recipe.bands, recipe.pixel_scale
         self.maker = {"engine": made_with()}

@@ -74,6 +74,33 @@ def test_drawn_stacks_have_that_noise(key: jax.Array) -> None:
     assert covariance(frame) == pytest.approx(np.outer(rho, rho), abs=0.005)
 
 
+@pytest.mark.parametrize("sigma", [0.1, 0.2, 0.3])
+def test_isotropic_noise_is_the_same_along_every_direction(key: jax.Array, sigma: float) -> None:
+    """Variance as `noise_rms` says; correlations of the circle's spectrum, summed here over plane waves."""
+    config = detector(resampling="isotropic")
+    given = state(sky=500.0, resampling=sigma)
+    frame = np.asarray(expose_stack(key, jnp.zeros((1, 768, 768)), given, config), float)[0]
+    assert frame.std() == pytest.approx(float(noise_rms(given, True, config)[0]), rel=0.01)
+    f = (np.arange(400) + 0.5) / 400 - 0.5
+    x, y = np.meshgrid(f, f)
+    power = np.exp(-4 * np.pi**2 * sigma**2 * (x**2 + y**2)) / (1 + np.exp((np.hypot(x, y) - 0.53) / 0.027))
+    waves = [[np.mean(power * np.cos(2 * np.pi * (i * y + j * x))) for j in range(3)] for i in range(3)]
+    assert covariance(frame) == pytest.approx(np.array(waves) / waves[0][0], abs=0.006)
+
+
+def test_pan_starrs_pixels_do_not_correlate_along_diagonals(key: jax.Array) -> None:
+    """Measured: 0.19 along the axes, -0.055 along diagonals. Separable kernels have the square of the first there."""
+    given = state(sky=500.0, resampling=0.2)
+    frames = [
+        np.asarray(expose_stack(key, jnp.zeros((1, 768, 768)), given, detector(resampling=kind)), float)[0]
+        for kind in ("isotropic", "band-limited")
+    ]
+    right, wrong = (covariance(frame) for frame in frames)
+    assert right[0, 1] == pytest.approx(0.19, abs=0.02)
+    assert right[1, 1] == pytest.approx(-0.055, abs=0.02)
+    assert wrong[1, 1] > -0.01
+
+
 def test_stacks_of_pan_starrs_have_their_measured_correlation() -> None:
     """Neighbours 0.2 at 0.33 px, and 26 % less noise: the Gaussian that the PSF is blurred with, cut at Nyquist."""
     rho, left = model(0.33, BAND)

@@ -11,7 +11,7 @@ from scipy.special import gammaincinv
 
 from tests.simulators.mass import peer
 from twin.numerics.sersic import b_n
-from twin.simulators.mass import dpie, epl, nfw, point, sersic, shear, sheet, sie, sis, tnfw
+from twin.simulators.mass import dpie, epl, nfw, nfw_ellipse, point, sersic, shear, sheet, sie, sis, tnfw
 
 CENTRE = {"x": (-0.3, 0.3), "y": (-0.3, 0.3)}
 ELLIPSE = {"q": (0.2, 0.999), "angle": (-3.0, 3.0)}
@@ -65,6 +65,12 @@ CASES = {
         nfw.NFW,
         {"Rs log": (0.1, 30), "alpha_Rs": (0.1, 3), "q": (1, 1), "angle": (-3, 3)} | CENTRE,
         lambda p: [("NFW", halo(p), 1.0)],
+    ),
+    "elliptical nfw, in its mass": (
+        nfw_ellipse,
+        nfw_ellipse.EllipticalNFW,
+        {"Rs log": (0.3, 30), "alpha_Rs": (0.1, 3)} | ELLIPSE | CENTRE,
+        lambda p: [("NFW_ELLIPSE_CSE", halo(p) | peer.ellipticity(p), 1.0)],
     ),
     "tnfw": (
         tnfw,
@@ -194,3 +200,14 @@ def test_convergence_of_truncated_halos_within_three_truncation_radii(rng: np.ra
     theirs = peer.theirs(CASES["tnfw"][3], drawn, x, y, with_potential=False)["convergence"]
     mine = peer.ours(tnfw, tnfw.TNFW(**drawn), x, y, jnp.float32)["convergence"]
     assert np.abs(mine / theirs - 1).max() < 1e-5
+
+
+def test_elliptical_nfw_is_one(rng: np.random.Generator) -> None:
+    """The sum of ellipsoids against the NFW's own convergence on ellipses (Oguri 2021: to 1e-4)."""
+    u, v, q = rng.uniform(-3, 3, 500), rng.uniform(-3, 3, 500), 0.6
+    with jax.enable_x64(True):
+        lens = nfw_ellipse.EllipticalNFW(*(jnp.float64(w) for w in (0.8, 1.0, q, 0.0, 0.0, 0.0)))
+        round_halo = nfw.NFW(*(jnp.float64(w) for w in (0.8, 1.0, 1.0, 0.0, 0.0, 0.0)))
+        found = nfw_ellipse.convergence(lens, jnp.asarray(u), jnp.asarray(v))
+        expected = nfw.convergence(round_halo, jnp.sqrt(q * u**2 + v**2 / q), jnp.zeros(500))
+    np.testing.assert_allclose(found, expected, rtol=2e-4)

@@ -103,7 +103,7 @@ def test_the_run_of_an_edge_on_disc() -> None:
 
 
 def test_extinction_is_that_of_cardelli_clayton_and_mathis() -> None:
-    """Their table 3, R_V = 3.1: U B V R I J H K (B by the definition of R_V); the redshift makes the light that dust saw bluer."""
+    """Their table 3, R_V = 3.1: U B V R I J H K (B by the definition of R_V); dust sees bluer light than we."""
     x = np.array([2.78, 2.27, 1.82, 1.43, 1.11, 0.80, 0.63, 0.46])
     table = np.array([1.569, 1 + 1 / 3.1, 1.000, 0.751, 0.479, 0.282, 0.190, 0.114])
     assert np.asarray(shapes.extinction(1000 / x, jnp.float32(0))) == pytest.approx(table, abs=4e-3)

@@ -26,7 +26,7 @@ TOLERANCE = 1e-4  # of the peak; what is usual is a tenth of it
 
 @cache
 def recipe(name: str, npix: int) -> Recipe:
-    return load_recipe(name, [f"frame.npix={npix}", "frame.pad=2"])
+    return load_recipe(name, [f"frame.npix={npix}"])
 
 
 @cache
@@ -71,6 +71,42 @@ def test_every_class(name: str) -> None:
         found, _ = errors(name, 64, cls, 3)
         assert np.median(found) < TOLERANCE, cls
         assert max(found) < 10 * TOLERANCE, cls
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "cls", "tolerance"),
+    [
+        (
+            "csst-lens-pop",
+            "lensed_galaxy",
+            2e-3,
+        ),  # the kernels refine where light is concentrated, the witness everywhere
+        ("csst-lens-point", "lensed_quasar", 2e-3),
+        ("csst-lens-point", "lensed_supernova", 2e-3),
+        ("csst-crowded", "crowded", 5e-3),  # the kernels draw small objects on stamps
+        ("csst-morphology", "lenticular", 1e-3),
+    ],
+)
+def test_other_simulators(name: str, cls: str, tolerance: float) -> None:
+    npix = load_recipe(name).config.frame.npix
+    found, _ = errors(name, npix, cls, 2)
+    assert np.median(found) < tolerance
+    assert max(found) < 3 * tolerance
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["csst-cluster-arcs", "legacy-cluster-arcs"])
+def test_clusters(name: str) -> None:
+    """Off the frame's edges, where the kernels miss the light of galaxies outside."""
+    r = load_recipe(name)
+    witness, exposure = Witness(r), r.exposures(1, 0, 1)[0]
+    truth, fast = (
+        np.asarray(v) for v in kernel(name, r.config.frame.npix, "arcs")(jnp.uint32(0), jnp.asarray(exposure))
+    )
+    slow = witness.expected("arcs", truth, witness.state(exposure))
+    inner = (slice(None), *2 * (slice(witness.reference.margin, -witness.reference.margin),))
+    assert np.abs(slow - fast)[inner].max() < 3e-3 * slow.max()
 
 
 @cache

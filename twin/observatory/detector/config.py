@@ -191,7 +191,8 @@ class DetectorConfig(_Strict):
     masks, resampling  for stacks alone; all others are for single exposures
     resampling  how the State's Gaussian kernel correlates a stack's noise. band-limited: up to the pixel's Nyquist
               frequency, as it blurs the PSF. sampled: its values at whole pixels, which below 0.5 px correlate too
-              little and leave too much noise (at 0.33 px 0.02 in place of 0.20, and 1.31 times)
+              little and leave too much noise (at 0.33 px 0.02 in place of 0.20, and 1.31 times). isotropic: up to a
+              circle about as wide as Nyquist's square, as exposures lie at any angle (see `noise.response`)
     """
 
     gain: Annotated[float, quantity("e-/ct", gt=0)] = 1.0
@@ -217,7 +218,7 @@ class DetectorConfig(_Strict):
     persistence: Persistence | None = None
     adc: Adc | None = None
     masks: Masks | None = None
-    resampling: Literal["sampled", "band-limited"] = "sampled"
+    resampling: Literal["sampled", "band-limited", "isotropic"] = "sampled"
 
     @property
     def effects(self) -> tuple[str, ...]:

@@ -22,8 +22,11 @@ def kernel(sigma: Array, detector: DetectorConfig | None = None) -> Array:
     """(..., 2 reach + 1) taps of the resampling kernel, of sum 1, for a Gaussian of `sigma` pixels; see DetectorConfig.
 
     Sampled: exp(-k^2 / (2 sigma^2)), reach 2, sigma = 0 gives a delta. Band-limited: the integral over |f| < 1/2 of
-    exp(-2 pi^2 sigma^2 f^2) cos(2 pi f k), reach 6.
+    exp(-2 pi^2 sigma^2 f^2) cos(2 pi f k), reach 6. Isotropic (see `response`): the band-limited one that leaves as
+    much of the variance, sigma'^2 = 0.0285 + 0.906 sigma^2 (fitted; to 0.5 % for sigma < 0.4).
     """
+    if detector is not None and detector.resampling == "isotropic":
+        sigma = jnp.sqrt(0.0285 + 0.906 * sigma**2)
     if detector is None or detector.resampling == "sampled":
         offset = np.arange(-2, 3, dtype=np.float32)
         taps = jnp.exp(-0.5 * offset**2 / jnp.maximum(sigma, 0.05)[..., None] ** 2)
@@ -32,6 +35,18 @@ def kernel(sigma: Array, detector: DetectorConfig | None = None) -> Array:
         wave = np.cos(2 * np.pi * f[:, None] * np.arange(-6, 7)).astype(np.float32)
         taps = jnp.exp(-2 * np.pi**2 * (f**2).astype(np.float32) * sigma[..., None] ** 2) @ wave
     return taps / taps.sum(-1, keepdims=True)
+
+
+def response(sigma: Array, side: int) -> Array:
+    """(..., side, side // 2 + 1) by how much isotropic resampling damps the noise at the frequencies of `rfft2`.
+
+    The square root of exp(-4 pi^2 sigma^2 f^2) / (1 + exp((f - 0.53) / 0.027)), f in cycles a pixel: exposures lie at
+    any angle to the stack's grid, so that its corners beyond Nyquist's circle stay empty. Measured on 800 Pan-STARRS1
+    cut-outs: correlations of 0.19 along the axes, -0.055 along the diagonals, -0.045 two pixels apart.
+    """
+    f = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
+    edge = (1 / np.sqrt(1 + np.exp((f - 0.53) / 0.027))).astype(np.float32)
+    return edge * jnp.exp(-2 * np.pi**2 * (f**2).astype(np.float32) * sigma[..., None, None] ** 2)
 
 
 def variance(expected: Array, state: ImagerState) -> Array:

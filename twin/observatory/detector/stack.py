@@ -11,7 +11,7 @@ from jax import Array
 
 from twin.numerics.poisson import poisson
 from twin.observatory.detector.config import DetectorConfig, Masks
-from twin.observatory.detector.noise import kernel, sky_residual, variance
+from twin.observatory.detector.noise import kernel, response, sky_residual, variance
 from twin.observatory.state import ImagerState
 
 _MASKS = 101  # stream of random numbers beside that of the noise, which masks do not change
@@ -35,8 +35,12 @@ def expose_stack(key: Array, expected: Array, state: ImagerState, detector: Dete
         share = coverage(jax.random.fold_in(key, _MASKS), expected.shape, masks)
         seen = jnp.pad(share, ((0, 0), (r, r), (r, r)), mode="edge")
         sigma = sigma * jnp.sqrt(mean_coverage(masks) / jnp.maximum(seen, 1 / masks.epochs))
-    along = jnp.einsum("bk,kij->bij", taps, _shifts(npix, 2 * r + 1))  # products beat sums of shifted images
-    noise = along @ (white * sigma) @ along.swapaxes(-1, -2)
+    if detector is not None and detector.resampling == "isotropic":
+        damped = jnp.fft.rfft2(white * sigma) * response(state.resampling, npix + 2 * r)
+        noise = jnp.fft.irfft2(damped, (npix + 2 * r,) * 2)[:, r:-r, r:-r]
+    else:
+        along = jnp.einsum("bk,kij->bij", taps, _shifts(npix, 2 * r + 1))  # products beat sums of shifted images
+        noise = along @ (white * sigma) @ along.swapaxes(-1, -2)
     frame = jnp.minimum(expected + noise + sky_residual(state, npix), state.saturation[:, None, None])
     return frame if masks is None else jnp.where(share > 0, frame, 0.0)
 

@@ -14,12 +14,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from twin.simulators.mass import dpie, epl, nfw, point, sersic, shear, sheet, sie, sis, tnfw
+from twin.simulators.mass import dpie, epl, nfw, nfw_ellipse, point, sersic, shear, sheet, sie, sis, tnfw
 
 KINDS: dict[str, ModuleType] = {
     "sie": sie,
     "epl": epl,
     "nfw": nfw,
+    "nfw_ellipse": nfw_ellipse,
     "tnfw": tnfw,
     "sersic": sersic,
     "dpie": dpie,
@@ -40,6 +41,7 @@ class Mass:
     sie: sie.SIE | None = None
     epl: epl.EPL | None = None
     nfw: nfw.NFW | None = None
+    nfw_ellipse: nfw_ellipse.EllipticalNFW | None = None
     tnfw: tnfw.TNFW | None = None
     sersic: sersic.Sersic | None = None
     dpie: dpie.DPIE | None = None

@@ -26,6 +26,7 @@ _KERNELS = (
     0.10,
     0.26,
 )  # standard deviation of what a particle stands for, in scale lengths: inside, outside
+_WITHIN = np.cumsum(encounter.WEIGHTS), np.arange(encounter.PARTICLES, dtype=np.float32)  # light within a particle
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ def merger(studio: Studio, truth: Truth, state: ImagerState) -> Sketch:
     blur = jnp.exp((-2 * np.pi**2 * widths**2)[:, None, None] * squared)
     part_re, part_im = spectrum(low, splats)
     weights = jnp.stack([flux[0], flux[0], flux[1], flux[1]], 1)  # (B, 4)
-    index = (truth["clump_particle"] * encounter.PARTICLES).astype(jnp.int32)
+    index = jnp.interp(truth["clump_particle"], *_WITHIN).astype(jnp.int32)
     half = len(index) // 2
     at_x, at_y = (jnp.concatenate([v[0, index[:half]], v[1, index[half:]]]) for v in (x, y))
     clumps = maps.clumps(studio.fine, at_x, at_y, truth["clump_light"], truth["clump_size"])

@@ -135,11 +135,16 @@ def arms(plane: Plane, truth: Truth) -> tuple[Array, Array]:
 
 
 def ring(plane: Plane, truth: Truth) -> Array:
-    """Gaussian ring of unit flux."""
+    """Gaussian ring of unit flux, brighter here and fainter there."""
     radius, width = truth["ring_radius"], truth["ring_width"]
-    return jnp.exp(-0.5 * ((plane.r - radius) * (1 / width)) ** 2) * (
-        plane.area / (np.float32((2 * np.pi) ** 1.5) * radius * width)
-    )
+
+    def patches(azimuth: Array) -> Array:
+        each = [angles.cos(order * azimuth + truth["patch_phase"][k]) for k, order in enumerate(_ORDERS)]
+        return jnp.exp(truth["flocculence"] * np.float32(np.sqrt(2 / len(_ORDERS))) * sum(each[1:], each[0]))
+
+    total = jnp.mean(patches(jnp.asarray(_POLAR[1]))) * np.float32((2 * np.pi) ** 1.5) * radius * width
+    light = jnp.exp(-0.5 * ((plane.r - radius) * (1 / width)) ** 2) * patches(plane.azimuth)
+    return light * (plane.area / total)
 
 
 def exponential(plane: Plane, scale: Array) -> Array:

@@ -9,6 +9,7 @@ conventions of the truth, and the points at which light is sampled, which are pa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -24,10 +25,44 @@ Draw = Callable[[str, Mapping[str, np.ndarray], ImagerState, View], np.ndarray]
 
 PEERS = ("galsim", "lenstronomy")
 
-_REFERENCES = {"optical": ("twin.simulators.reference.fields", "expected")}
+
+@dataclass(frozen=True)
+class Reference:
+    """The witness of a simulator.
+
+    place      module and function
+    tolerance  of the peak, between the two engines: most frames differ by a tenth or a hundredth of it
+    margin     pixels at the frame's edges in which the fast engine misses light that the PSF brings in from outside
+    classes    that it draws; None = all
+    """
+
+    place: tuple[str, str]
+    tolerance: float = 1e-3
+    margin: int = 0
+    classes: tuple[str, ...] | None = None
+
+    def draws(self, cls: str) -> bool:
+        return self.classes is None or cls in self.classes
+
+    @property
+    def draw(self) -> Draw:
+        module, function = self.place
+        found: Draw = getattr(import_module(module), function)
+        return found
 
 
-def reference(simulator: str) -> Draw:
+_REFERENCES = {
+    "optical": Reference(("twin.simulators.reference.fields", "expected")),
+    "galaxy-lens": Reference(("twin.simulators.reference.galaxy_lens", "expected"), 5e-3),
+    "cluster": Reference(("twin.simulators.reference.cluster", "expected"), 5e-3, 16),
+    "crowded": Reference(("twin.simulators.reference.crowded", "expected"), 1e-2),
+    "morphology": Reference(
+        ("twin.simulators.reference.morphology", "expected"), 5e-3, 0, ("smooth", "lenticular", "star")
+    ),
+}
+
+
+def reference(simulator: str) -> Reference:
     """The witness of a simulator by its name. Raises UserError where it has none, or its libraries are missing."""
     if simulator not in _REFERENCES:
         known = ", ".join(_REFERENCES)
@@ -38,9 +73,7 @@ def reference(simulator: str) -> Draw:
     if missing:
         problem = f"needs {' and '.join(missing)}: pip install 'twin[bench]'"
         raise UserError(problem, key="--engine reference")
-    module, function = _REFERENCES[simulator]
-    found: Draw = getattr(import_module(module), function)
-    return found
+    return _REFERENCES[simulator]
 
 
 def made_with() -> str:

@@ -20,12 +20,17 @@ EXPONENTIAL = 1.6783469900166605  # half-light radius of an exponential disc in 
 def expected(cls: str, truth: Truth, state: ImagerState, view: View) -> np.ndarray:
     """Expected counts (B, npix, npix) of a field."""
     sky = _CLASSES[cls](truth, state, view)
+    around(sky, truth, state)
+    return draw(view, state, sky)
+
+
+def around(sky: Sky, truth: Truth, state: ImagerState) -> None:
+    """Add what else is in a field."""
     for name in ("field0", "field1", "field2"):  # neighbours: a galaxy, two stars
         if f"{name}_radius" in truth:
             sky.galaxies.append(_galaxy(truth, state, name))
         else:
             sky.stars.append(_star(truth, state, name))
-    return draw(view, state, sky)
 
 
 def _galaxy(truth: Truth, state: ImagerState, name: str, place: str | None = None, **given: float) -> Galaxy:
@@ -92,8 +97,10 @@ def _companions(truth: Truth, state: ImagerState, view: View) -> Sky:
 def _stars(truth: Truth, state: ImagerState, view: View) -> Sky:
     """Stars, and the galaxy that stands in for one of them."""
     names = [name for name in ("star0", "star1", "star2") if f"{name}_mag" in truth]
-    galaxies = [_galaxy(truth, state, "galaxy")] if "galaxy_mag" in truth else []
-    return Sky(galaxies=galaxies, stars=[_star(truth, state, name) for name in names])
+    sky = Sky(stars=[_star(truth, state, name) for name in names])
+    if "galaxy_mag" in truth:
+        sky.galaxies.append(_galaxy(truth, state, "galaxy"))
+    return sky
 
 
 def _spiral(truth: Truth, state: ImagerState, view: View) -> Sky:

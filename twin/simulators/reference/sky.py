@@ -32,6 +32,20 @@ class Galaxy:
 
 
 @dataclass(frozen=True)
+class Disc:
+    """Transparent disc exp(-R / scale) sech^2(z / height) at an inclination: scale length and height [arcsec], cosine
+    of the inclination, angle of the line of nodes from x to y [rad], position [arcsec], counts (B,)."""
+
+    scale: float
+    height: float
+    cos_i: float
+    angle: float
+    x: float
+    y: float
+    flux: np.ndarray
+
+
+@dataclass(frozen=True)
 class Star:
     """A point: position [arcsec], counts (B,)."""
 
@@ -52,7 +66,7 @@ class Sampled:
 class Sky:
     """All that is in a frame."""
 
-    galaxies: list[Galaxy] = field(default_factory=list)
+    galaxies: list[Galaxy | Disc] = field(default_factory=list)
     stars: list[Star] = field(default_factory=list)
     light: list[Sampled] = field(default_factory=list)
 
@@ -83,8 +97,14 @@ def draw(view: View, state: ImagerState, sky: Sky) -> np.ndarray:
     return np.stack([plane.image(sharp[b] * psf.transfer(plane, state, b)) for b in range(bands)])
 
 
-def _galaxy(plane: Plane, g: Galaxy) -> np.ndarray:
+def _galaxy(plane: Plane, g: Galaxy | Disc) -> np.ndarray:
     """Spectrum of a galaxy of unit flux."""
+    if isinstance(g, Disc):
+        import galsim
+
+        angle, shape = np.arccos(g.cos_i) * galsim.radians, g.height / g.scale
+        disc = galsim.InclinedExponential(angle, scale_radius=g.scale, scale_h_over_r=shape)
+        return plane.profile(disc.rotate(g.angle * galsim.radians).shift(g.x, g.y))
     if g.n > STEEPEST:
         along_y, along_x = plane.shift(g.x, g.y)
         return _steep(plane, g) * along_y[:, None] * along_x[None, :]
@@ -115,15 +135,24 @@ def hankel(n: float) -> tuple[np.ndarray, np.ndarray]:
     return np.log(k), 2 * np.pi * fht(r * sersic(r, 0 * r, n, 1.0, 1.0, 0.0), step, mu=0.0, offset=offset) / k
 
 
-def sample(view: View, brightness: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
-    """Light in each cell (cells npix, cells npix) of a surface brightness [1/arcsec^2]: the mean of its midpoints times
-    its area."""
-    side, parts = view.npix * view.cells, view.subsamples
-    cell = view.pixel_scale / view.cells
-    axis = (np.arange(side * parts) - (side * parts - 1) / 2) * (cell / parts)
+def midpoints(view: View) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of the points at which light is sampled, (side, side) each, subsamples x subsamples a cell [arcsec]."""
+    side = view.npix * view.cells * view.subsamples
+    axis = (np.arange(side) - (side - 1) / 2) * (view.npix * view.pixel_scale / side)
     x, y = np.meshgrid(axis, axis)
-    found: np.ndarray = brightness(x, y).reshape(side, parts, side, parts).mean((1, 3)) * cell**2
-    return found
+    return x, y
+
+
+def on_cells(view: View, brightness: np.ndarray) -> np.ndarray:
+    """Light in each cell (cells npix, cells npix) of a surface brightness [1/arcsec^2] at the midpoints."""
+    side, parts = view.npix * view.cells, view.subsamples
+    mean: np.ndarray = brightness.reshape(side, parts, side, parts).mean((1, 3))
+    return mean * (view.pixel_scale / view.cells) ** 2
+
+
+def sample(view: View, brightness: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+    """Light in each cell (cells npix, cells npix) of a surface brightness [1/arcsec^2] as a function of x and y."""
+    return on_cells(view, brightness(*midpoints(view)))
 
 
 def sersic(x: np.ndarray, y: np.ndarray, n: float, radius: float, q: float, angle: float) -> np.ndarray:

@@ -11,8 +11,8 @@ import scipy.fft
 
 from twin.observatory.psf import Optics
 
-_FRAMES = 8, 4  # periods of small and of large frames, in frames: what leaves a frame comes back after one of them
-_LARGE = 512  # pixels of the period of frames between the two
+_SMALL, _LARGE = 8, 2  # frames after which the plane repeats: what leaves a frame comes back so far away
+_USUAL = 512  # pixels of the period between the two
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Plane:
     @cached_property
     def period(self) -> int:
         """After which the plane repeats [pixel]."""
-        return max(min(_FRAMES[0] * self.view.npix, _LARGE), _FRAMES[1] * self.view.npix)
+        return max(min(_SMALL * self.view.npix, _USUAL), _LARGE * self.view.npix)
 
     @property
     def size(self) -> int:

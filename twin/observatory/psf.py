@@ -130,14 +130,16 @@ def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
     gx = jnp.exp(-2 * np.pi**2 * sxx[:, None] * fx**2)
     gy = jnp.exp(-2 * np.pi**2 * syy[:, None] * fx**2)
     along_x = cx * gx, sx * gx
-    row_re, row_im = settled(cy[:, :h] * gy)[..., None], settled(sy[:, :h] * gy)[..., None]
+    row_re, row_im = settled(cy[:, :h] * gy)[:, None, :, None], settled(sy[:, :h] * gy)[:, None, :, None]
     if state.aberration.shape[-1]:
-        even_re, even_im, odd_re, odd_im = aberration(optics.pupil(), grid, state.aberration, along_x)
-        above, below = (even_re + odd_re, even_im + odd_im), (even_re - odd_re, even_im - odd_im)
+        even_re, even_im, odd_re, odd_im = (
+            v[:, None] for v in aberration(optics.pupil(), grid, state.aberration, along_x)
+        )
+        column = even_re + sign * odd_re, even_im + sign * odd_im
     else:
-        above = below = (settled(along_x[0])[:, None], settled(along_x[1])[:, None])
-    up, down = product(above, (row_re, row_im)), product(below, (row_re, -row_im))
-    return tuple(jnp.concatenate([whole[:, 0] * u, whole[:, 1] * d], 1) for u, d in zip(up, down, strict=True))  # type: ignore[return-value]
+        column = settled(along_x[0])[:, None, None], settled(along_x[1])[:, None, None]
+    re, im = product(column, (row_re, sign * row_im))
+    return (whole * re).reshape(-1, 2 * h, h), (whole * im).reshape(-1, 2 * h, h)
 
 
 def _turned(state: ImagerState, grid: Grid) -> Array:

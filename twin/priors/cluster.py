@@ -165,9 +165,11 @@ def _ratios(name: str, size: int, scale: float, low: float = 0.25) -> Array:
     return 1 - scale * jnp.sqrt(-2 * jnp.log1p(-_uniform(name, size) * float(most)))
 
 
-def _magnitudes(p: Prior, r: Array, gr: Array, ri: Array, there: Array) -> Array:
+def _magnitudes(
+    p: Prior, r: Array, gr: Array, ri: Array, there: Array, of: str = "galaxy", z: Array | float = 0.0
+) -> Array:
     """(K, B), NaN where there is nothing."""
-    return jnp.where(there[:, None], p.magnitudes(r, gr, ri).T, jnp.nan)
+    return jnp.where(there[:, None], p.magnitudes(r, gr, ri, of, z).T, jnp.nan)
 
 
 def _halos(p: Prior, kind: str, relation: str, z: Array, kpc: Array) -> tuple[Truth, Array]:
@@ -249,7 +251,7 @@ def _members(p: Prior, faintest: float, bcg: Array, z: Array, kpc: Array, halo: 
         "member_sersic": jnp.clip(p.draw("early_n", "member_n", MEMBERS) * light**0.12, 0.8, 6.0),
         "member_q": jnp.where(first, 0.5 + 0.5 * halo["halo_q"][0], q),
         "member_angle": jnp.where(first, halo["halo_angle"][0], angle),
-        "member_mag": _magnitudes(p, r, jnp.where(blue, blue_gr, gr), jnp.where(blue, blue_ri, ri), there),
+        "member_mag": _magnitudes(p, r, jnp.where(blue, blue_gr, gr), jnp.where(blue, blue_ri, ri), there, z=z),
     }
 
 
@@ -257,7 +259,7 @@ def _intracluster(p: Prior, bcg: Array, z: Array, kpc: Array) -> Truth:
     """Intracluster light about the brightest member, a little bluer."""
     gr, ri = pop.red_sequence(z)
     r = pop.early_type_r(jnp.float32(_SIGMA_STAR), z) + bcg + p.draw("icl_contrast")
-    return {"icl_radius": p.draw("icl_radius") * kpc, "icl_mag": p.magnitudes(r, gr - 0.1, ri - 0.05)}
+    return {"icl_radius": p.draw("icl_radius") * kpc, "icl_mag": p.magnitudes(r, gr - 0.1, ri - 0.05, "galaxy", z)}
 
 
 def _field(p: Prior) -> Truth:
@@ -276,7 +278,8 @@ def _field(p: Prior) -> Truth:
     r = limit + jnp.log10(jnp.maximum(_uniform("field_m", FIELDS), 1e-3)) / 0.4
     gr = p.draw("blue_gr", "field_gr", FIELDS)
     ri = 0.35 * gr + p.draw("blue_ri", "field_ri", FIELDS)
-    passive = pop.red_sequence(0.1 + 0.8 * _uniform("field_z", FIELDS))
+    z = 0.1 + 0.8 * _uniform("field_z", FIELDS)
+    passive = pop.red_sequence(z)
     red = p.draw("red_field", size=FIELDS) == 1
     gr, ri = jnp.where(red, passive[0], gr), jnp.where(red, passive[1], ri)
     # half-light radii fall by a factor of two in four magnitudes, 0.35" at r = 23.5
@@ -287,12 +290,12 @@ def _field(p: Prior) -> Truth:
     shining = jnp.arange(STARS) < truth["stars"]
     star_r, star_ri = p.draw("star_mag", size=STARS), jnp.where(dwarf, late, pop.stellar_locus(star))
     return truth | {
-        "field_mag": _magnitudes(p, r, gr, ri, there),
+        "field_mag": _magnitudes(p, r, gr, ri, there, z=z),
         "field_radius": jnp.clip(radius, 0.05, 3.0),
         "field_sersic": p.draw("field_n", size=FIELDS),
         "field_q": _ratios("field_q", FIELDS, 0.3),
         "field_angle": _uniform("field_angle", FIELDS, np.pi),
-        "star_mag": _magnitudes(p, star_r, jnp.where(dwarf, 1.45, star), star_ri, shining),
+        "star_mag": _magnitudes(p, star_r, jnp.where(dwarf, 1.45, star), star_ri, shining, "star"),
     }
 
 
@@ -313,7 +316,7 @@ def _sources(p: Prior, z: Array, near: bool) -> Truth:
         "source_efficiency": pop.lensing_efficiency(z, z_source),
         "source_phi": _uniform("source_phi", SOURCES, 2 * np.pi),
         "source_offset": jnp.where(close, at, away) if near else away,
-        "source_mag": _magnitudes(p, p.draw("source_mag", size=SOURCES), gr, ri, there),
+        "source_mag": _magnitudes(p, p.draw("source_mag", size=SOURCES), gr, ri, there, z=z_source),
         "source_radius": p.draw("source_radius", size=SOURCES),
         "source_sersic": p.draw("source_n", size=SOURCES),
         "source_q": _ratios("source_q", SOURCES, 0.3),

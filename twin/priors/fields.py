@@ -104,6 +104,12 @@ def _star(p: Prior, name: str) -> tuple[Array, Array]:
     return jnp.where(dwarf == 1, 1.45 + 0.06 * _unit(f"{name}_mgr"), gr), jnp.where(dwarf == 1, late, ri)
 
 
+def _field_redshift(name: str, r: Array) -> Array:
+    """Of a field galaxy, about the median of those as bright, 0.2 10^(0.13 (r - 20)) with 0.4 in ln (after VVDS,
+    Le Fevre+ 2013, A&A 559, A14)."""
+    return jnp.clip(0.2 * 10 ** (0.13 * (r - 20)) * jnp.exp(0.4 * _unit(f"{name}_z")), 0.01, 6.0)
+
+
 def interlopers(p: Prior) -> Truth:
     """Field objects anywhere in the frame but on its object; each slot is filled or not."""
     truth: Truth = {}
@@ -116,8 +122,9 @@ def interlopers(p: Prior) -> Truth:
         truth[f"{name}_x"], truth[f"{name}_y"] = _at(name, radius)
         r = p.draw("field_mag", f"{name}_r")
         gr, ri = _blue(p, name) if galaxy else _star(p, name)
-        kind, z = ("galaxy", p.redshift("z_galaxy", f"{name}_z")) if galaxy else ("star", None)
-        truth[f"{name}_mag"] = jnp.where(there == 1, p.magnitudes(r, gr, ri, kind, z), jnp.nan)
+        z = _field_redshift(name, r) if galaxy and p.colours is not None else None
+        light = p.magnitudes(r, gr, ri, "galaxy" if galaxy else "star", z)
+        truth[f"{name}_mag"] = jnp.where(there == 1, light, jnp.nan)
         if galaxy:
             truth[f"{name}_radius"] = p.draw("field_radius", f"{name}_radius")
             truth[f"{name}_n"] = p.draw("field_n", f"{name}_n")

@@ -284,6 +284,46 @@ def test_coolests_light(recipe: Recipe, lenses: Path, tmp_path: Path) -> None:
     assert content["observation"]["pixels"]["fits_file"]["path"] == file.with_suffix(".fits").name
 
 
+def test_lenses_that_coolest_has_no_profile_for(
+    lenses: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = {"theta_E": np.float32(1), "subhalo_x": np.zeros(3), "los_x": np.zeros(3)}
+    monkeypatch.setattr(coolest, "lens_truths", lambda dataset, indices: (recipe, [("lens", truth), ("star", None)]))
+    with pytest.raises(UserError, match="several planes, truncated NFW subhalos"):
+        export(lenses, tmp_path / "out", "coolest")
+    assert not (tmp_path / "out").exists()
+
+
+def test_power_laws_sheets_and_components() -> None:
+    """A lens of `galaxy-lens`: the deflection about the origin that COOLEST means shifts the source by Gamma lens."""
+    pytest.importorskip("lenstronomy")
+    from lenstronomy.LensModel.lens_model import LensModel
+
+    truth = {
+        "theta_E": 1.1, "slope": 1.9, "kappa": 0.1, "gamma1": 0.05, "gamma2": -0.03, "lens_q": 0.7, "lens_angle": 0.4,
+        "lens_x": 0.2, "lens_y": -0.1, "z_lens": 0.5, "z_source": 2.0, "light_q": 0.8, "light_angle": 0.5,
+        "lens_mag": [[18.0], [19.0]], "lens_radius": [0.5, 2.0], "lens_n": [4.0, 1.0], "source_x": [0.1, 0.15],
+        "source_y": [0.0, 0.02], "source_radius": [0.2, 0.05], "source_n": [1.0, 1.0], "source_q": [0.5, 0.9],
+        "source_angle": [0.1, 0.2], "source_mag": [[23.0], [np.nan]],
+    }  # fmt: skip
+    field, lens, source = coolest.entities({k: np.asarray(v, float) for k, v in truth.items()}, 0, 25.0)  # type: ignore[misc]
+    assert [p["type"] for p in field["mass_model"]] == ["ExternalShear", "ConvergenceSheet"]
+    assert lens["mass_model"][0]["type"] == "PEMD"
+    assert len(lens["light_model"]) == 2
+    assert len(source["light_model"]) == 1  # the other is not there
+    at = values(source["light_model"][0])
+    x, y = np.array([0.7, -1.2]), np.array([0.3, 0.9])
+    g1, g2, kappa = 0.05, -0.03, 0.1
+    about_lens, about_origin = (
+        LensModel(["SHEAR", "CONVERGENCE"]).alpha(
+            x, y, [{"gamma1": g1, "gamma2": g2, "ra_0": ra, "dec_0": dec}, {"kappa": kappa, "ra_0": ra, "dec_0": dec}]
+        )
+        for ra, dec in ((0.2, -0.1), (0.0, 0.0))
+    )
+    shift = [about_lens[k] - about_origin[k] for k in (0, 1)]
+    np.testing.assert_allclose([[at["center_x"] - 0.1] * 2, [at["center_y"] - 0.0] * 2], shift, atol=1e-12)
+
+
 def test_position_angles() -> None:
     for degrees, phi in ((90, 0), (0, 90), (180, 90), (135, 45), (45, -45), (-45, 45)):
         assert coolest.position_angle(np.radians(degrees)) == pytest.approx(phi)

@@ -33,9 +33,9 @@ HUBBLE = 70.0  # km/s/Mpc, of `twin.priors.populations`
 def writer(dataset: Dataset, indices: np.ndarray) -> Callable[[Path], None]:
     """What writes NUMBER_BAND.json, .fits and _psf.fits of each lens. Raises UserError for a dataset without lenses."""
     recipe, truths = lens_truths(dataset, indices)
-    strange = next((sorted(set(t) & UNKNOWN) for _, t in truths if t is not None and set(t) & UNKNOWN), None)
+    strange = sorted({UNKNOWN[name] for _, truth in truths for name in truth or () if name in UNKNOWN})
     if strange:
-        raise UserError(f"COOLEST has no profile for these lenses ({', '.join(strange)})", file=dataset.path)
+        raise UserError(f"COOLEST has no profile for these lenses: {', '.join(strange)}", file=dataset.path)
     images = lens_images(dataset, indices) or [np.zeros((0, 2))] * len(indices)
     state_of = jax.jit(recipe.state)
     frame, canvas = recipe.config.frame, recipe.canvas
@@ -77,7 +77,7 @@ def writer(dataset: Dataset, indices: np.ndarray) -> Callable[[Path], None]:
     return write
 
 
-UNKNOWN = {"dark_fraction", "dark_radius", "subhalos"}  # truth of masses that COOLEST has no profile of
+UNKNOWN = {"dark_fraction": "NFW and stars", "subhalo_x": "truncated NFW subhalos", "los_x": "several planes"}
 
 
 def entities(truth: Truth, band: int, zero_point: float) -> list[dict[str, Any]]:

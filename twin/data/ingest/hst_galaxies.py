@@ -90,7 +90,7 @@ def read(path: Path) -> Records:
         notes.append(f"{large} images are larger than {SIZE} pixels: their middle was kept")
     attrs = {"pixel_scale": PIXEL_SCALE, "instrument": "HST ACS/WFC"}
     return Records(
-        layout(BANDS, SIZE, CLASSES, attrs, "ct"), arrays(stamps, BANDS, SIZE),
+        layout(BANDS, SIZE, CLASSES, attrs, "ct.s-1"), arrays(stamps, BANDS, SIZE),
         catalogue(stamps, ("name",), ("ra", "dec", *(f"mag_{band}" for band in BANDS))), hash_files(used), notes,
     )  # fmt: skip
 

@@ -44,7 +44,10 @@ class Frames:
 
 
 def common_bands(real: Dataset, simulated: Dataset) -> tuple[str, ...]:
-    """Bands of both, in the real dataset's order. Raises UserError where there is none or the pixels differ in size."""
+    """Bands of both, as the real dataset calls them (capitals or not).
+
+    Raises UserError where there is none, pixels differ in size, or frames are no linear images of one scale.
+    """
     scales = [float(data.attrs.get("pixel_scale") or 0) for data in (real, simulated)]
     if abs(scales[0] - scales[1]) > SAME_SCALE * max(scales):
         raise UserError(
@@ -60,7 +63,8 @@ def common_bands(real: Dataset, simulated: Dataset) -> tuple[str, ...]:
             raise UserError("holds stretched pictures, no linear flux: likeness of noise and PSF means nothing there",
                             file=data.path, key="stretched")  # fmt: skip
     there = simulated.attrs.get("bands", ())
-    bands = tuple(band for band in real.attrs.get("bands", ()) if band in there)
+    known = {band.lower() for band in there}
+    bands = tuple(band for band in real.attrs.get("bands", ()) if band.lower() in known)
     if not bands:
         mine = " ".join(real.attrs.get("bands", ()))
         raise UserError(
@@ -90,7 +94,7 @@ def read(
         index = np.sort(np.random.default_rng(seed).permutation(index)[:most])
     if len(index) < FEWEST:
         raise UserError(f"{len(index)} objects chosen, at least {FEWEST} are needed", file=dataset.path)
-    at = [list(dataset.attrs["bands"]).index(band) for band in bands]
+    at = [[own.lower() for own in dataset.attrs["bands"]].index(band.lower()) for band in bands]
     edge = [(side - size) // 2 for side in dataset.shape("frame")[1:]]
     square = np.s_[:, :, edge[0] : edge[0] + size, edge[1] : edge[1] + size]
     values = np.concatenate(

@@ -47,12 +47,13 @@ class Likeness:
 
 
 def compare(
-    real: Frames, simulated: Frames, bands: tuple[str, ...], seed: int = 0, together: bool = False,
+    real: Frames, simulated: Frames, bands: tuple[str, ...], seed: int = 0, together: bool = False, levels: bool = True,
     say: Callable[[str], None] = lambda text: None,
 ) -> Likeness:  # fmt: skip
     """Cross-validate both classifiers on frames of a common footing (`frames.read`).
 
     together  group numbers mean the same objects on both sides: what shares one is never parted
+    levels    both are in the same unit, so that the noise and colours in counts can be compared
 
     `auc_statistics` of boosted trees, `auc_network` of the network, `auc` the larger of the two: frames are alike only
     where neither can tell them apart.
@@ -62,7 +63,7 @@ def compare(
     other = np.unique(simulated.group, return_inverse=True)[1] + mine.max() + 1
     group = np.concatenate([real.group, simulated.group]) if together else np.concatenate([mine, other])
     fold = folds(group, label, seed)
-    measured = [statistics(frames, bands) for frames in (real, simulated)]
+    measured = [statistics(frames, bands, levels) for frames in (real, simulated)]
     values, names = np.concatenate([part[0] for part in measured]), measured[0][1]
     say("boosted trees on summary statistics")
     trees, drop = boosted.cross_validate(values, label, fold, seed)
@@ -121,7 +122,8 @@ def likeness(
     if match:
         simulated = simulated.take(matched(real, simulated)[:MOST])
     together = "seed" in data[0].attrs and data[0].attrs["seed"] == data[1].attrs.get("seed")
-    found = compare(real, simulated, bands, seed, together, say)
+    levels = data[0].units("frame") == data[1].units("frame")
+    found = compare(real, simulated, bands, seed, together, levels, say)
     about = {"real": data[0].path.name, "simulated": data[1].path.name, "bands": " ".join(bands),
              "pixels": f"{size}x{size}", "classes": classes or "all", "half": half or "both",
              "brightness": "matched" if match else "as it is", "seed": str(seed), "twin": twin.__version__}  # fmt: skip

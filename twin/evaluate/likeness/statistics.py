@@ -12,13 +12,15 @@ LAGS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0))  # (y, 
 CLIP = 3.0  # rms beyond which a pixel of the border is taken for an object's
 
 
-def statistics(frames: Frames, bands: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
+def statistics(frames: Frames, bands: tuple[str, ...], levels: bool = True) -> tuple[np.ndarray, tuple[str, ...]]:
     """(n, k) float32 and k names; finite everywhere.
 
     In each band: signal (log10 of the light in 6 pixels over its noise), apertures over one another, peak, size,
     ellipticity and place by Gaussian-weighted moments, asymmetry under half a turn, light beside the object; of the
     border sky, gradient, skewness, tails and autocorrelation of the noise; the noise itself (log10 of counts);
     between bands colours in counts and the correlation of the noise.
+
+    levels  False = without what depends on the unit of the counts
     """
     found: dict[str, np.ndarray] = {}
     light = []
@@ -26,10 +28,11 @@ def statistics(frames: Frames, bands: tuple[str, ...]) -> tuple[np.ndarray, tupl
         image = frames.pixels[:, k].astype(np.float64)
         one = {**_light(image), **_moments(image), **_beside(image), **_noise(image)}
         one["sky"] = np.arcsinh(frames.sky[:, k])
-        one["noise"] = np.log10(frames.rms[:, k])
+        if levels:
+            one["noise"] = np.log10(frames.rms[:, k])
         light.append(one.pop("_flux") * frames.rms[:, k])
         found |= {f"{name} {band}": value for name, value in one.items()}
-    for k in range(len(bands) - 1):
+    for k in range(len(bands) - 1 if levels else 0):
         ratio = np.maximum(light[k], 1e-9) / np.maximum(light[k + 1], 1e-9)
         found[f"colour {bands[k]}-{bands[k + 1]}"] = np.clip(-2.5 * np.log10(ratio), -5, 5)
     for k in range(len(bands) - 1):

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.integrate import cumulative_simpson
 
 from twin.observatory.state import ImagerState
+from twin.schema import UserError
 from twin.simulators.reference.fields import around
 from twin.simulators.reference.sky import Galaxy, Sampled, Sky, Star, counts, draw, midpoints, on_cells, sersic
 from twin.simulators.reference.view import View
@@ -57,7 +58,21 @@ def masses(truth: Truth) -> tuple[Any, list[dict[str, float]]]:
         e1, e2 = phi_q2_ellipticity(t["lens_angle"], t["lens_q"])
         kinds = ("EPL",)
         lens = [{"theta_E": t["theta_E"], "gamma": t.get("slope", 2.0), "e1": e1, "e2": e2, **centre}]
+    subhalos = _subhalos(truth)
+    kinds, lens = (*kinds, *("TNFW",) * len(subhalos)), [*lens, *subhalos]
     return _model(*kinds, "SHEAR", "CONVERGENCE"), [*lens, *field]
+
+
+def _subhalos(truth: Truth) -> list[dict[str, float]]:
+    """Truncated NFW halos about the lens, in its plane. Raises UserError for halos in others."""
+    if "los_x" in truth:
+        raise UserError("the reference engine has no halos along the line of sight", key="scene.line_of_sight")
+    found = []
+    for k in np.flatnonzero(truth.get("subhalo_alpha_Rs", np.zeros(0)) > 0).tolist():
+        shape = {name: float(truth[f"subhalo_{name}"][k]) for name in ("Rs", "alpha_Rs", "r_trunc")}
+        x, y = (float(truth[f"lens_{axis}"] + truth[f"subhalo_{axis}"][k]) for axis in "xy")
+        found.append(shape | {"center_x": x, "center_y": y})
+    return found
 
 
 def _halo_and_stars(

@@ -212,6 +212,7 @@ def _members(p: Prior, faintest: float, bcg: Array, z: Array, kpc: Array, halo: 
     richness_radius = 1e3 / _H * (halo["richness"] / 100) ** 0.2 * kpc  # Rykoff+ 2014, ApJ 785, 104
     inner, outer = _within(_NEAREST * kpc / scale), _within(reach / scale)
     expected = halo["richness"] * members_per_richness(faintest) * (outer - inner) / _within(richness_radius / scale)
+    expected = jnp.maximum(expected, 0.0)
     number = jnp.round(expected + jnp.sqrt(expected) * numpyro.sample("member_noise", dist.Normal(0.0, 1.0)))
     number = jnp.clip(number, 0, MEMBERS - 1)
 

@@ -49,6 +49,15 @@ def test_bent_arcs_are_measured_along_the_bend(half_angle: float, width: float, 
     assert 2 * radius * np.sin(half_angle) < 0.97 * float(length)  # the straight distance of the ends
 
 
+@pytest.mark.parametrize("half_angle", [2.2, 2.8, 3.2])
+def test_rings_are_measured_by_their_outline(half_angle: float) -> None:
+    """More than half a circle: the two farthest pixels lie across the ring, not at the ends."""
+    length, ratio = measure(bent(34.0, half_angle, 7, 1.0))
+    true = 2 * min(half_angle, np.pi) * 34.0
+    assert float(length) == pytest.approx(true, rel=0.15)
+    assert float(ratio) == pytest.approx(true / 7, rel=0.3)
+
+
 def frames() -> Iterator[tuple[np.ndarray, np.ndarray]]:
     rng = np.random.default_rng(1)
     for share in (0.02, 0.3, 0.45, 0.6):

@@ -13,6 +13,7 @@ from twin.priors import cluster
 from twin.simulators.cluster import lens as cluster_lens
 
 M = cluster.MEMBERS
+alpha = jax.jit(lambda t, x, y: cluster_lens.deflection(cluster_lens.lens(t), x, y))
 
 
 def truth(rng: np.random.Generator, members: int, halo: str = "dpie") -> dict[str, Any]:
@@ -67,7 +68,7 @@ def test_deflection_is_lenstronomys(rng: np.random.Generator, members: int) -> N
     pytest.importorskip("lenstronomy")
     t = truth(rng, members)
     x, y = rng.uniform(-30, 30, (2, 500)).astype(np.float32)
-    ours = jax.jit(lambda t: cluster_lens.deflection(cluster_lens.lens(t), x, y))(t)
+    ours = alpha(t, x, y)
     theirs = by_lenstronomy({k: np.asarray(v, float) for k, v in t.items()}, x.astype(float), y.astype(float))
     for a, b in zip(ours, theirs, strict=True):
         assert np.max(np.abs(a - b)) < 1e-5 * np.max(np.abs(b))

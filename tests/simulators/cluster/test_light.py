@@ -10,6 +10,8 @@ import pytest
 from twin.numerics.fourier import Grid, image, spectrum
 from twin.simulators.cluster import light
 
+draw = jax.jit(light.draw, static_argnums=(2, 3))
+
 SIDE, CELL, FWHM = 64, 0.262, 1.2
 GALAXIES = [
     # x, y, radius, n, q, angle, flux
@@ -58,8 +60,8 @@ def test_centres_need_their_boxes() -> None:
     """Without the nested boxes a cusp on a cell's middle is wrong by far more than the tolerance."""
     row = light.rows(*(jnp.asarray([v], jnp.float32) for v in (0.0, 0.0, 0.5, 4.0, 0.8, 0.0)))
     middle = ((np.arange(SIDE + 1) - SIDE / 2) * CELL).astype(np.float32)
-    coarse = light.profile(row[0], middle[None, :], middle[:, None]) * CELL**2
-    whole = light.draw(row, jnp.ones((1, 1)), SIDE + 1, CELL)[0]
+    coarse = light.brightness(row[0], light.radius2(row[0], middle[None, :], middle[:, None])) * CELL**2
+    whole = draw(row, jnp.ones((1, 1)), SIDE + 1, CELL)[0]
     assert float(whole.sum()) == pytest.approx(1.0, abs=0.02)  # a twentieth of a de Vaucouleurs lies far out
     assert float(coarse.sum()) > 1.5
 
@@ -67,6 +69,6 @@ def test_centres_need_their_boxes() -> None:
 def test_absent_galaxies_cost_and_shine_nothing() -> None:
     rows = light.rows(*(jnp.asarray(c, jnp.float32) for c in np.array(GALAXIES).T[:6]))
     flux = jnp.asarray([[0.0, 300.0, 0.0, 0.0, 0.0, 0.0]])
-    alone = light.draw(rows[1:2], flux[:, 1:2], SIDE, CELL)
-    assert np.allclose(light.draw(rows, flux, SIDE, CELL), alone, rtol=1e-5, atol=1e-6)
-    assert not np.any(light.draw(rows, 0 * flux, SIDE, CELL))
+    alone = draw(rows[1:2], flux[:, 1:2], SIDE, CELL)
+    assert np.allclose(draw(rows, flux, SIDE, CELL), alone, rtol=1e-5, atol=1e-6)
+    assert not np.any(draw(rows, 0 * flux, SIDE, CELL))

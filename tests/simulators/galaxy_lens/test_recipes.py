@@ -98,3 +98,13 @@ def test_what_makes_no_sense_is_refused(override: str, said: str) -> None:
         load_recipe("csst-lens-pop", (override,))
     assert said in str(mistake.value)
     assert "\n" not in str(mistake.value)
+
+
+@pytest.mark.slow
+def test_selection_sees_the_lensed_light() -> None:
+    """Detectable and resolved: what is kept has two images or more, farther apart than asked."""
+    text = "selection={detectable: 10, resolved: 2}"
+    recipe = load_recipe("csst-lens-point", (*SMALL, "classes={lensed_quasar: 1.0}", text))
+    label = recipe.shard(0, 0, 32)
+    assert label["label/separation"].min() > 0.2
+    assert label["label/n_images"].min() >= 2

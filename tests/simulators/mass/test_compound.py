@@ -94,7 +94,8 @@ def test_limits_are_finite_and_absent_components_deflect_nothing(kind: str, rng:
     assert all(float(jnp.abs(found[:2]).max()) == 0 for found in jax.tree.leaves((values, of_place)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# the others' potentials and second derivatives are held to lenstronomy's in test_profiles
+@pytest.mark.parametrize("kind", ["sersic", *(pytest.param(k, marks=pytest.mark.slow) for k in KINDS if k != "sersic")])
 def test_second_derivatives_are_those_of_the_potential(kind: str, rng: np.random.Generator) -> None:
     """alpha = grad psi, and the Hessian that of psi: away from centres, in float64."""
     with jax.enable_x64(True):

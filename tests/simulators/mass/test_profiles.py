@@ -59,7 +59,6 @@ def origin(p: dict[str, float]) -> dict[str, float]:
 CASES = {
     "sie": (sie, sie.SIE, THETA | ELLIPSE | CENTRE, sie_keywords),
     "epl": (epl, epl.EPL, THETA | {"gamma": (1.2, 2.8)} | ELLIPSE | CENTRE, epl_keywords),
-    "epl of slope 2": (epl, epl.EPL, THETA | {"gamma": (2, 2)} | ELLIPSE | CENTRE, epl_keywords),
     "round nfw": (
         nfw,
         nfw.NFW,
@@ -149,7 +148,7 @@ def test_against_lenstronomy_that_differentiates_numerically(case: str, rng: np.
         lens = jax.tree.map(lambda v: jnp.asarray(v, jnp.float64), kind(**drawn))
         still = jax.tree.map(jnp.zeros_like, lens)
 
-        @jax.jit
+        @peer.quick
         def along(dx: float, dy: float) -> tuple[jax.Array, jax.Array]:
             at = jnp.asarray(x, jnp.float64), jnp.asarray(y, jnp.float64)
             step = jnp.full(x.shape, dx), jnp.full(x.shape, dy)

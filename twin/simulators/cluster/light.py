@@ -1,13 +1,14 @@
 """Light of many galaxies on the cells of a frame, cusps and all, before PSF.
 
-Far from a galaxy's centre the middles of a cell and its neighbours stand for the cell. The 16x16 cells about the centre
-are sampled 4x4 times, the innermost 4x4 of them 16x16 times; within these two more boxes go down to 1/256 of a cell,
-where even a de Vaucouleurs profile holds 1e-4 of its light. Samples are shared out among the cells about them with a
-windowed sinc, not given to the nearest: light between two cells stays between them. The PSF is applied once to all.
+Far from a galaxy's centre the middle of a cell stands for the cell. The 16x16 cells about the centre are sampled 4x4
+times, the innermost 4x4 of them 16x16 times; within these two more boxes go down to 1/256 of a cell, where even a de
+Vaucouleurs profile holds 1e-4 of its light. Samples are shared out among the cells about them with a windowed sinc, not
+given to the nearest: light between two cells stays between them. The PSF is applied once to all.
 """
 
 from __future__ import annotations
 
+import functools
 from functools import cache
 
 import jax
@@ -22,7 +23,6 @@ _BOX, _FINER = 16, 4  # cells a side of a box, samples a side of a cell of it
 _CORE = _BOX // _FINER  # cells of the frame that the second box covers
 _REACH = 8  # cells to which a sample's light is shared out
 _MARGIN = _BOX + _REACH
-_HALVES = np.eye(_BOX, dtype=np.float32).repeat(_FINER, 1)  # adds up the samples of a cell
 
 
 def rows(x: Array, y: Array, radius: Array, n: Array, q: Array, angle: Array) -> Array:
@@ -52,10 +52,22 @@ def brightness(row: Array, r2: Array) -> Array:
     return jnp.exp(row[7] - row[6] * jnp.exp(jnp.log(r2) * row[5]))
 
 
-def profile(row: Array, x: Array | np.ndarray, y: Array | np.ndarray, flat: float = 0.0) -> Array:
-    """Surface brightness [1/arcsec^2], flat within about `flat` arcsec of the centre, where rounding would tell on a
-    cusp."""
-    return brightness(row, jnp.maximum(radius2(row, x, y), 0.5 * flat**2 * (row[2] + row[3])))
+def mean_brightness(row: Array, x: Array | np.ndarray, y: Array | np.ndarray, side: float) -> Array:
+    """Mean surface brightness [1/arcsec^2] of squares of `side` arcsec about (x, y), to second order: I and side^2 / 24
+    of its Laplacian. Flat within about `side` of the centre, where rounding would tell on a cusp.
+
+    With s = (r / R_e)^2, m = 1 / 2n, g = b_n m s^(m - 1): I_s = -g I, I_ss = (g^2 + g (1 - m) / s) I.
+    """
+    dx, dy = x - row[0], y - row[1]
+    raw = dx * (row[2] * dx + row[4] * dy) + row[3] * (dy * dy)
+    trace, m = row[2] + row[3], row[5]
+    floor = 0.5 * side**2 * trace
+    s = jnp.maximum(raw, floor)
+    t, inverse = row[6] * jnp.exp(jnp.log(s) * m), 1 / s
+    g = m * t * inverse
+    slope2 = (2 * row[2] * dx + row[4] * dy) ** 2 + (2 * row[3] * dy + row[4] * dx) ** 2
+    bend = g * ((g + (1 - m) * inverse) * slope2 - 2 * trace)
+    return jnp.exp(row[7] - t) * (1 + np.float32(side**2 / 24) * jnp.where(raw > floor, bend, 0.0))
 
 
 def _ordered(galaxies: Array, flux: Array) -> tuple[Array, Array, Array]:
@@ -93,7 +105,7 @@ def draw(galaxies: Array, flux: Array, side: int, cell: float) -> Array:
         def add(i: Array, total: Array) -> Array:
             for k in range(_TOGETHER):
                 j = _TOGETHER * i + k
-                shape = profile(galaxies[j], middle[None, :], y[:, None], cell)
+                shape = mean_brightness(galaxies[j], middle[None, :], y[:, None], cell)
                 total = total + flux[:, j, None, None] * shape
             return total
 
@@ -101,31 +113,26 @@ def draw(galaxies: Array, flux: Array, side: int, cell: float) -> Array:
         return jax.lax.fori_loop(0, passes, add, jnp.zeros((bands, strip, side), jnp.float32))
 
     smooth = jax.lax.map(over_strip, jnp.asarray(middle.reshape(-1, strip))).swapaxes(0, 1).reshape(bands, side, side)
-    smooth = _means(jnp.pad(smooth, ((0, 0), (1, 1), (1, 1)), mode="edge"))
     start = jnp.pad(smooth * np.float32(cell**2), ((0, 0), (_MARGIN, _MARGIN), (_MARGIN, _MARGIN)))
 
     def sharpen(j: Array, total: Array) -> Array:
-        for patch, iy, ix in _centre(galaxies[j], wide, cell):
-            shape = (bands, *patch.shape)
-            there = jax.lax.dynamic_slice(total, (0, iy, ix), shape)
-            total = jax.lax.dynamic_update_slice(total, there + flux[:, j, None, None] * patch, (0, iy, ix))
-        return total
+        patch, iy, ix = _centre(galaxies[j], wide, cell)
+        there = jax.lax.dynamic_slice(total, (0, iy, ix), (bands, *patch.shape))
+        return jax.lax.dynamic_update_slice(total, there + flux[:, j, None, None] * patch, (0, iy, ix))
 
     whole = jax.lax.fori_loop(0, count, sharpen, start)
     return whole[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
 
 
-def _means(values: Array) -> Array:
-    """Means over cells of a smooth function at the middles (..., n + 2, n + 2) of cells: the middle's value and 1/24 of
-    the second differences."""
-    middle = values[..., 1:-1, 1:-1]
-    around = values[..., :-2, 1:-1] + values[..., 2:, 1:-1] + values[..., 1:-1, :-2] + values[..., 1:-1, 2:]
-    return middle + (around - 4 * middle) * np.float32(1 / 24)
+def _pooled(values: Array) -> Array:
+    """Sums over blocks of _FINER x _FINER; written as adds of slices, which vectorise along x."""
+    rows = functools.reduce(jnp.add, (values[k::_FINER] for k in range(_FINER)))
+    return functools.reduce(jnp.add, (rows[:, k::_FINER] for k in range(_FINER)))
 
 
-def _centre(row: Array, wide: int, cell: float) -> list[tuple[Array, Array, Array]]:
-    """What the middles of cells miss about a galaxy's centre: patches of cells, each with its first row and column in a
-    padded frame of `wide` cells."""
+def _centre(row: Array, wide: int, cell: float) -> tuple[Array, Array, Array]:
+    """What the middles of cells miss about a galaxy's centre: a patch of cells, its first row and column in a padded
+    frame of `wide` cells."""
     centred = row.at[:2].set(0.0)
     places = []  # of each box: first cell of the box before it, left and lower edge from the centre, size of its cells
     left, bottom = -(wide / 2) * cell - row[0], -(wide / 2) * cell - row[1]
@@ -143,15 +150,14 @@ def _centre(row: Array, wide: int, cell: float) -> list[tuple[Array, Array, Arra
 
     def sampled(level: int, samples: int = _FINER) -> Array:
         _, _, left, bottom, size = places[level]
-        step = ((np.arange(-1, _BOX * samples + 1) + 0.5) / samples * size).astype(np.float32)
-        values = profile(centred, left + step[None, :], bottom + step[:, None], size / samples)
-        return _means(values) * np.float32((size / samples) ** 2)
+        step = ((np.arange(_BOX * samples) + 0.5) / samples * size).astype(np.float32)
+        values = mean_brightness(centred, left + step[None, :], bottom + step[:, None], size / samples)
+        return values * np.float32((size / samples) ** 2)
 
     def into(values: Array, level: int, inner: Array | np.ndarray) -> Array:
         return jax.lax.dynamic_update_slice(values, inner, (places[level][1], places[level][0]))
 
-    finest = _HALVES @ sampled(3) @ _HALVES.T
-    fine = _HALVES @ into(sampled(2), 3, finest) @ _HALVES.T
+    fine = _pooled(into(sampled(2), 3, _pooled(sampled(3))))
     core = into(sampled(1), 2, fine)
     outer = into(sampled(0), 1, jnp.zeros((_BOX, _BOX), jnp.float32))
     (ix, iy, *_), (jx, jy, *_) = places[:2]
@@ -159,7 +165,5 @@ def _centre(row: Array, wide: int, cell: float) -> list[tuple[Array, Array, Arra
     coarse = sampled(0, 1)
     around = first @ outer @ first.T - jnp.pad(coarse, _REACH)
     inside = second @ core @ second.T
-    return [
-        (around, iy - _REACH, ix - _REACH),
-        (inside, iy + jy // _FINER - _REACH, ix + jx // _FINER - _REACH),
-    ]
+    patch = around + jax.lax.dynamic_update_slice(jnp.zeros_like(around), inside, (jy // _FINER, jx // _FINER))
+    return patch, iy - _REACH, ix - _REACH

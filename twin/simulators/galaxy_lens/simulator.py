@@ -105,6 +105,10 @@ def image_flux(cls: str, truth: Truth, found: Images, delays: Array, state: Imag
     return counts(truth["point_mag"], state)[:, None] * jnp.where(found.exists, share, 0.0)
 
 
+def _bright(found: Images) -> Array:
+    return found.exists & (jnp.abs(found.magnification) > FAINTEST)
+
+
 def _sersics(truth: Truth, state: ImagerState) -> Sersics:
     """The lens's own light and the galaxies of the field."""
     own = truth["lens_mag"].shape[0]
@@ -163,11 +167,16 @@ class GalaxyLens:
         scene = Scene(_sersics(truth, state), _points(truth, state, found, flux), light)
         none = jnp.zeros((len(self.bands), self.scene.max_images), light.flux.dtype)
         parts = {"images": found, "delays": delays, "image_flux": none if flux is None else flux, "light": light}
-        return Rendered(render(canvas.grid, canvas.transfer(state), scene), parts)
+        transfer = canvas.transfer(state)
+        if canvas.signal:  # lensed light, and whether its images can be told apart
+            own = Scene(None, None if flux is None else Points(found.x, found.y, flux), light)
+            size = lensing.largest_separation(found.x, found.y, _bright(found))
+            parts |= {"signal": render(canvas.grid, transfer, own), "size": size}
+        return Rendered(render(canvas.grid, transfer, scene), parts)
 
     def labels(self, cls: str, truth: Truth, rendered: Rendered, state: ImagerState) -> dict[str, Array]:
         found: Images = rendered.parts["images"]
-        bright = found.exists & (jnp.abs(found.magnification) > FAINTEST)
+        bright = _bright(found)
         order = jnp.argsort(~bright, stable=True)
         there = bright[order]
 

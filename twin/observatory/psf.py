@@ -22,6 +22,7 @@ from twin.numerics.aberrations import Pupil, aberration
 from twin.numerics.fourier import Grid, Spectrum, image, phasors, product, settled
 from twin.numerics.pupil import annular_otf
 from twin.numerics.turbulence import half_structure, structure_function
+from twin.observatory.resampling import edge
 from twin.observatory.state import ImagerState
 
 ARCSEC = np.pi / 180 / 3600
@@ -41,6 +42,7 @@ class Optics:
     reach            shift [m] between two points of the pupil beyond which turbulence hides aberrations; None works it
                      out for `max_r0`, smaller is faster where most exposures are far from that
     speckle          whether exposures are finite: the State's anisotropy counts
+    stack_pixel      [arcsec] pixel of a stack that was resampled isotropically (`resampling.edge`); 0 = none
     """
 
     diameter: float
@@ -53,6 +55,7 @@ class Optics:
     min_jitter: float = 0.0
     reach: float | None = None
     speckle: bool = False
+    stack_pixel: float = 0.0
 
     def limit(self, pixel: float = 0.0) -> float:
         """Frequency [cycle/arcsec] beyond which lie less than 2e-5 of the PSF's peak, for detector pixels of a side of
@@ -106,7 +109,10 @@ def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
     h, fx = grid.half, grid.fx
     wavelengths = np.array(optics.wavelengths)[:, None, None]
     radius = np.hypot(fx[None, :], fx[:, None]) * wavelengths / ARCSEC  # lambda |f| on one quadrant [m]
-    quadrant = jnp.asarray(annular_otf(radius / optics.diameter, optics.obscuration), jnp.float32)
+    aperture = annular_otf(radius / optics.diameter, optics.obscuration)
+    if optics.stack_pixel:
+        aperture = aperture * edge(np.hypot(fx[None, :], fx[:, None]) * optics.stack_pixel)
+    quadrant = jnp.asarray(aperture, jnp.float32)
     if optics.atmosphere:
         max_x = float(2 * np.pi * radius.max() / optics.min_outer_scale)
         r, r53 = jnp.asarray(radius, jnp.float32), jnp.asarray(radius ** (5 / 3), jnp.float32)

@@ -28,7 +28,7 @@ PARTS: dict[str, Callable[[Cells, Truth], jax.Array]] = {
     "bulge": maps.bulge,
     "edge-on disc": lambda c, t: maps.edge_on_disc(c, t | {"cos_inclination": jnp.float32(0.02)})[0],
 }
-EDGES = {"bulge": 0.2, "bar": 2e-3, "bar spread": 2e-3}  # a cusp blunted on purpose, an edge
+EDGES = {"bulge": 0.4, "bar": 2e-3, "bar spread": 2e-3}  # a cusp blunted on purpose, an edge
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -44,7 +44,7 @@ def test_arms_of_any_shape_hold_their_light() -> None:
 
 def seen(name: str, cells: int, truth: Truth) -> np.ndarray:
     """Through a PSF of 0.1" FWHM and the pixel, as `develop` does it."""
-    low = Grid(GRID.npix, GRID.pixel_scale, 2, 2, graded=True, limit=0.5 / GRID.pixel_scale)
+    low = Grid(GRID.npix, GRID.pixel_scale, 2, 2, graded=True, limit=0.625 / GRID.pixel_scale)
     psf = np.exp(-2 * np.pi**2 * 0.0425**2 * (low.fx[None, :] ** 2 + low.fy[:, None] ** 2)) * low.pixel
     re, im = spectrum(low, PARTS[name](Cells(GRID, cells), truth))
     return np.asarray(image(low, (re * psf, im * psf)), float)
@@ -59,7 +59,7 @@ def test_cells_converge(name: str) -> None:
 
 def test_what_dust_takes_converges() -> None:
     def taken(cells: int) -> np.ndarray:
-        low = Grid(GRID.npix, GRID.pixel_scale, 2, 2, graded=True, limit=0.5 / GRID.pixel_scale)
+        low = Grid(GRID.npix, GRID.pixel_scale, 2, 2, graded=True, limit=0.625 / GRID.pixel_scale)
         psf = np.exp(-2 * np.pi**2 * 0.0425**2 * (low.fx[None, :] ** 2 + low.fy[:, None] ** 2)) * low.pixel
         truth, c = disc(), Cells(GRID, cells)
         plane = Plane.of(c, truth)

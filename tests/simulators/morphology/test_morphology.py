@@ -44,11 +44,13 @@ def at_extremes(cls: str, count: int) -> None:
     """Finite frames without negative light, and labels in range, whatever the prior draws."""
     edges = truths.extreme("csst-morphology", cls, count, 1)
     for k in range(count):
-        expected, labels = drawn(cls)({name: v[k] for name, v in edges.items()})
+        truth = {name: v[k] for name, v in edges.items()}
+        expected, labels = drawn(cls)(truth)
         frame = np.asarray(expected)
         assert np.all(np.isfinite(frame)), (cls, k)
-        # a point rings by 2 % where frequencies end at twice the pixel's Nyquist limit; the recipe goes to three times
-        assert frame.min() > -0.03 * max(float(frame.max()), 1.0), (cls, k)
+        mags = [np.asarray(v) for name, v in truth.items() if name.endswith("_mag")]
+        light = sum(np.nan_to_num(10 ** (-0.4 * (m - np.asarray(state().zero_point)))) for m in mags)
+        assert frame.min() > -5e-3 * np.max(light), (cls, k)  # points ring where frequencies end early
         assert np.all(np.isfinite(np.asarray(labels["signal"])))
         assert 0 <= float(labels["strayed"]) <= 1
 
@@ -76,7 +78,9 @@ def test_a_galaxy_has_the_light_of_its_magnitudes() -> None:
     assert len(names) == 5
     expected, _ = drawn("barred")(truth)
     light = sum(10 ** (-0.4 * (np.asarray(truth[name]) - np.asarray(state().zero_point))) for name in names)
-    assert np.asarray(expected).sum((1, 2)) == pytest.approx(light, rel=2e-3)
+    kept = np.asarray(expected).sum((1, 2)) / light
+    assert np.all((kept > 0.992) & (kept < 1))  # diffraction's wings leave the frame,
+    assert np.all(np.diff(kept) < 0)  # the more the redder
     dusty, _ = drawn("barred")(truth | {"dust_tau": jnp.float32(1.0)})
     lost = 1 - np.asarray(dusty).sum((1, 2)) / np.asarray(expected).sum((1, 2))
     assert np.all(np.diff(lost) < 0)  # blue light suffers most
@@ -107,8 +111,8 @@ def test_answers() -> None:
     assert {name: int(labels[name]) for name in ("bar", "bar_visible", "arms", "arms_visible", "looks")} == {
         "bar": 1, "bar_visible": 0, "arms": 1, "arms_visible": 0, "looks": 0,
     }  # fmt: skip
-    # sky noise rules: a hundredth of the light where its own noise ruled before
-    assert np.asarray(labels["signal"])[0] < 0.01 * answer["signal"][0]
+    # 0.004 of the light: less signal than by its own noise (the root of that), not less than by the sky's
+    assert 0.0039 < np.asarray(labels["signal"])[0] / answer["signal"][0] < 0.03
 
 
 @pytest.mark.parametrize(

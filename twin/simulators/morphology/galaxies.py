@@ -46,7 +46,7 @@ class Sketch:
 
 @dataclass(frozen=True)
 class Studio:
-    """Frame, cells and frequencies that sampled light needs: up to the pixel's Nyquist limit."""
+    """Frame, cells and frequencies that sampled light needs: to 1.25 times the pixel's Nyquist limit."""
 
     canvas: Canvas
     cells: int
@@ -58,7 +58,7 @@ class Studio:
 
     @cached_property
     def low(self) -> Grid:
-        return replace(self.grid, limit=0.5 / self.grid.pixel_scale)
+        return replace(self.grid, limit=0.625 / self.grid.pixel_scale)
 
     @cached_property
     def fine(self) -> Cells:

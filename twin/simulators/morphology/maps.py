@@ -1,7 +1,7 @@
 """What has no closed transform, sampled on cells finer than pixels: arms, rings, clumps, and what dust takes away.
 
-Maps are (n, n) over the frame, in units of a component's flux (or counts) a cell. Nothing in them is finer than half a
-pixel: arms that would be are drawn wider, and midpoints converge.
+Maps are (n, n) over the frame, in units of a component's flux (or counts) a cell. Nothing in them is finer than 0.8 of
+a pixel (standard deviation): arms that would be are drawn wider, and midpoints converge.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Cells:
 
     @property
     def finest(self) -> float:
-        """Half a pixel [arcsec]: what PSF and pixel leave of finer detail is nothing."""
-        return 0.5 * self.grid.pixel_scale
+        """Least standard deviation of a detail [arcsec]: finer ones would ring where the maps' frequencies end."""
+        return 0.8 * self.grid.pixel_scale
 
     def turned(self, x: Array, y: Array, angle: Array) -> tuple[Array, Array]:
         """Offsets (n, n) from (x, y) [arcsec] along and across an axis at `angle`."""
@@ -153,8 +153,11 @@ def exponential(plane: Plane, scale: Array) -> Array:
 
 
 def clumps(cells: Cells, x: Array, y: Array, light: Array, size: Array) -> Array:
-    """Round Gaussians at (K,) places with (K,) shares of the light: a matrix product."""
+    """Round Gaussians at (K,) places with (K,) shares of the light: a matrix product. Those that the frame's edge would
+    cut, or that lie beyond, are left out: an edge would ring."""
     size = jnp.maximum(size, cells.finest)
+    reach = jnp.maximum(jnp.abs(x), jnp.abs(y)) + 3 * size
+    light = jnp.where(reach < 0.5 * cells.grid.npix * cells.grid.pixel_scale, light, 0.0)
     gx = jnp.exp(-0.5 * ((cells.axis - x[:, None]) * (1 / size)) ** 2)
     gy = jnp.exp(-0.5 * ((cells.axis - y[:, None]) * (1 / size)) ** 2)
     share = light * (cells.size**2 / (2 * np.pi * size * size))
@@ -171,7 +174,7 @@ def bar(plane: Plane, truth: Truth) -> tuple[Array, Array]:
 
 
 def bulge(cells: Cells, truth: Truth) -> Array:
-    """Sersic bulge of unit flux, its cusp blunted within half a pixel: only what dust takes of it is sampled."""
+    """Sersic bulge of unit flux, its cusp blunted within a pixel: only what dust takes of it is sampled."""
     u, v = cells.turned(truth["galaxy_x"], truth["galaxy_y"], truth["galaxy_angle"])
     q, n, radius = truth["bulge_q"], truth["bulge_n"], truth["bulge_radius"]
     b = b_n(n)

@@ -89,7 +89,7 @@ def brightness(row: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def shared_psf(psf: np.ndarray, noise: bool, midpoints: int = 0) -> Any:
-    """Frames (n, SIDE, SIDE) of keys and rows, by one PSF; with `midpoints` a side of each pixel, or what is fastest."""
+    """Frames (n, SIDE, SIDE) of keys and rows, by one PSF; `midpoints` a side of each pixel, or what is fastest."""
     import jax
     import jax.numpy as jnp
 

@@ -1,4 +1,4 @@
-"""A million frames of csst-lens, 64x64 in one band, to Zarr on disk: the whole class mixture, a new PSF for every frame,
+"""A million frames of csst-lens, 64x64 in one band, to Zarr on disk: the whole class mixture, a new PSF for each,
 Poisson and read noise.
 
     python benchmarks/million.py [FRAMES]

@@ -131,6 +131,8 @@ def fft_psf(optics: Optics, state: ImagerState, i: int, b: int, grid: Grid) -> n
         otf = otf * sum(w * np.exp(-0.5 * structure(r, r0, scale)) for w, r0, scale in epochs)
     s = covariance(state, i, b, grid.pixel_scale)
     form = s[0, 0] * fx[None, :] ** 2 + s[1, 1] * fy[:, None] ** 2 + 2 * s[0, 1] * fx[None, :] * fy[:, None]
+    if optics.stack_pixel:  # isotropic resampling
+        otf = otf / np.sqrt(1 + np.exp((np.hypot(fx[None, :], fy[:, None]) * optics.stack_pixel - 0.53) / 0.027))
     dx, dy = np.asarray(state.offset[i, b], float)
     otf = otf * np.exp(-2 * np.pi**2 * form - 2j * np.pi * (fx[None, :] * dx + fy[:, None] * dy))
     otf = otf * np.sinc(fx * grid.pixel_scale)[None, :] * np.sinc(fy * grid.pixel_scale)[:, None]

@@ -188,7 +188,9 @@ def spectrum(grid: Grid, cells: Array) -> Spectrum:
     c = jnp.asarray(np.cos(angle_y) * share, cells.dtype) @ (ahead + behind)
     s = jnp.asarray(np.sin(angle_y), cells.dtype) @ (ahead - behind)
     (c_re, c_im), (s_re, s_im) = ((v[..., :h], v[..., h:]) for v in (c, s))
-    return jnp.concatenate([c_re + s_im, c_re - s_im], -2), jnp.concatenate([c_im - s_re, c_im + s_re], -2)
+    whole, sign = (*c_re.shape[:-2], 2 * h, h), np.array([1, -1], np.float32)[:, None, None]
+    re, im = c_re[..., None, :, :] + sign * s_im[..., None, :, :], c_im[..., None, :, :] - sign * s_re[..., None, :, :]
+    return re.reshape(whole), im.reshape(whole)
 
 
 def phasors(grid: Grid, x: Array, y: Array) -> tuple[Array, Array, Array, Array]:

@@ -105,6 +105,7 @@ class Imager:
             speckle=self.config.speckle is not None,
             max_r0=float(_USUAL * sharpest) if self.config.atmosphere else np.inf,
             reach=float(2.1 * sharpest) if self.config.atmosphere else None,
+            stack_pixel=self.config.pixel_scale if self.config.detector.resampling == "isotropic" else 0.0,
         )
 
     def draw_exposures(self, seed: int, n: int, start: int = 0) -> np.ndarray:

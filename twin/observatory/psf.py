@@ -22,6 +22,7 @@ from twin.numerics.aberrations import Pupil, aberration
 from twin.numerics.fourier import Grid, Spectrum, image, phasors, product, settled
 from twin.numerics.pupil import annular_otf
 from twin.numerics.turbulence import half_structure, structure_function
+from twin.observatory.resampling import edge
 from twin.observatory.state import ImagerState
 
 ARCSEC = np.pi / 180 / 3600
@@ -41,6 +42,7 @@ class Optics:
     reach            shift [m] between two points of the pupil beyond which turbulence hides aberrations; None works it
                      out for `max_r0`, smaller is faster where most exposures are far from that
     speckle          whether exposures are finite: the State's anisotropy counts
+    stack_pixel      [arcsec] pixel of a stack that was resampled isotropically (`resampling.edge`); 0 = none
     """
 
     diameter: float
@@ -53,6 +55,7 @@ class Optics:
     min_jitter: float = 0.0
     reach: float | None = None
     speckle: bool = False
+    stack_pixel: float = 0.0
 
     def limit(self, pixel: float = 0.0) -> float:
         """Frequency [cycle/arcsec] beyond which lie less than 2e-5 of the PSF's peak, for detector pixels of a side of
@@ -106,7 +109,10 @@ def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
     h, fx = grid.half, grid.fx
     wavelengths = np.array(optics.wavelengths)[:, None, None]
     radius = np.hypot(fx[None, :], fx[:, None]) * wavelengths / ARCSEC  # lambda |f| on one quadrant [m]
-    quadrant = jnp.asarray(annular_otf(radius / optics.diameter, optics.obscuration), jnp.float32)
+    aperture = annular_otf(radius / optics.diameter, optics.obscuration)
+    if optics.stack_pixel:
+        aperture = aperture * edge(np.hypot(fx[None, :], fx[:, None]) * optics.stack_pixel)
+    quadrant = jnp.asarray(aperture, jnp.float32)
     if optics.atmosphere:
         max_x = float(2 * np.pi * radius.max() / optics.min_outer_scale)
         r, r53 = jnp.asarray(radius, jnp.float32), jnp.asarray(radius ** (5 / 3), jnp.float32)
@@ -130,14 +136,16 @@ def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
     gx = jnp.exp(-2 * np.pi**2 * sxx[:, None] * fx**2)
     gy = jnp.exp(-2 * np.pi**2 * syy[:, None] * fx**2)
     along_x = cx * gx, sx * gx
-    row_re, row_im = settled(cy[:, :h] * gy)[..., None], settled(sy[:, :h] * gy)[..., None]
+    row_re, row_im = settled(cy[:, :h] * gy)[:, None, :, None], settled(sy[:, :h] * gy)[:, None, :, None]
     if state.aberration.shape[-1]:
-        even_re, even_im, odd_re, odd_im = aberration(optics.pupil(), grid, state.aberration, along_x)
-        above, below = (even_re + odd_re, even_im + odd_im), (even_re - odd_re, even_im - odd_im)
+        even_re, even_im, odd_re, odd_im = (
+            v[:, None] for v in aberration(optics.pupil(), grid, state.aberration, along_x)
+        )
+        column = even_re + sign * odd_re, even_im + sign * odd_im
     else:
-        above = below = (settled(along_x[0])[:, None], settled(along_x[1])[:, None])
-    up, down = product(above, (row_re, row_im)), product(below, (row_re, -row_im))
-    return tuple(jnp.concatenate([whole[:, 0] * u, whole[:, 1] * d], 1) for u, d in zip(up, down, strict=True))  # type: ignore[return-value]
+        column = settled(along_x[0])[:, None, None], settled(along_x[1])[:, None, None]
+    re, im = product(column, (row_re, sign * row_im))
+    return (whole * re).reshape(-1, 2 * h, h), (whole * im).reshape(-1, 2 * h, h)
 
 
 def _turned(state: ImagerState, grid: Grid) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from twin.observatory.detector.config import DetectorConfig
+from twin.observatory.resampling import edge
 from twin.observatory.state import ImagerState
 
 _ROUNDING = 1 / 12  # variance that whole counts add (Sheppard 1897, Proc. London Math. Soc. 29, 353) [count^2]
@@ -45,8 +46,7 @@ def response(sigma: Array, side: int) -> Array:
     cut-outs: correlations of 0.19 along the axes, -0.055 along the diagonals, -0.045 two pixels apart.
     """
     f = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
-    edge = (1 / np.sqrt(1 + np.exp((f - 0.53) / 0.027))).astype(np.float32)
-    return edge * jnp.exp(-2 * np.pi**2 * (f**2).astype(np.float32) * sigma[..., None, None] ** 2)
+    return edge(f).astype(np.float32) * jnp.exp(-2 * np.pi**2 * (f**2).astype(np.float32) * sigma[..., None, None] ** 2)
 
 
 def variance(expected: Array, state: ImagerState) -> Array:

@@ -20,16 +20,16 @@ Brightness = Callable[[Array, Array], Array]
 
 
 @cache
-def _kept_and_curvature(side: int) -> np.ndarray:
-    """(side^2, 2 side^2): identity, and second differences along both axes within a block; its edges take those of
-    their neighbours."""
+def _curvature(side: int) -> np.ndarray:
+    """(side^2, N): second differences along both axes at every other cell of a block; edges take those of their
+    neighbours."""
     second = np.zeros((side, side))
     for k in range(side if side > 2 else 0):
         middle = min(max(k, 1), side - 2)
         second[k, middle - 1 : middle + 2] = 1, -2, 1
     one = np.eye(side)
-    laplacian = np.kron(second, one) + np.kron(one, second)
-    return np.concatenate([np.eye(side * side), laplacian.T], 1).astype(np.float32)
+    laplacian = (np.kron(second, one) + np.kron(one, second)).reshape(side, side, -1)
+    return laplacian[::2, ::2].reshape(-1, side * side).T.astype(np.float32)
 
 
 def block_side(side: int) -> int:
@@ -51,11 +51,17 @@ def integrate(brightness: Brightness, side: int, cell: float, blocks: int, point
     x = np.broadcast_to(outer[None, :, None, None] + inner, (many, many, b, b)).reshape(many * many, b * b)
     y = np.broadcast_to(outer[:, None, None, None] + inner[:, None], (many, many, b, b)).reshape(many * many, b * b)
     x, y = x.astype(np.float32), y.astype(np.float32)
-    # the product keeps XLA on CPU from computing the brightness again for every use of it
-    both = jnp.matmul(brightness(jnp.asarray(x), jnp.asarray(y)), _kept_and_curvature(b), precision="highest")
-    light = both[..., : b * b]
+    parts = 2 if many % 2 == 0 else 1
+
+    def middles(k: Array, light: Array) -> Array:
+        part = [jax.lax.dynamic_slice_in_dim(jnp.asarray(v), k * (len(x) // parts), len(x) // parts) for v in (x, y)]
+        return jax.lax.dynamic_update_slice_in_dim(light, brightness(*part), k * (len(x) // parts), 1)
+
+    # the loop keeps XLA on CPU from computing the brightness again for every use of it
+    count = jax.eval_shape(brightness, *(jax.ShapeDtypeStruct(v.shape, v.dtype) for v in (x, y))).shape[0]
+    light = jax.lax.fori_loop(0, parts, middles, jnp.zeros((count, *x.shape), x.dtype))
     if blocks > 0:
-        curvature = jnp.abs(both[..., b * b :]) @ np.ones(b * b, np.float32)
+        curvature = jnp.abs(light @ _curvature(b)) @ np.ones(_curvature(b).shape[1], np.float32)
         chosen = jax.lax.top_k(jnp.sum(curvature, 0), blocks)[1]
         nodes, weights = np.polynomial.legendre.leggauss(points)
         offset, share = 0.5 * cell * nodes, 0.5 * weights

@@ -50,6 +50,8 @@ def transfer(plane: Plane, state: ImagerState, b: int) -> np.ndarray:
     blur = (float(state.resampling[b]) * view.pixel_scale) ** 2
     fx, fy = plane.fx[None, :], plane.fy[:, None]
     otf *= np.exp(-2 * np.pi**2 * ((xx + blur) * fx**2 + (yy + blur) * fy**2 + 2 * xy * fx * fy))
+    if optics.stack_pixel:  # isotropic resampling, see twin.observatory.resampling
+        otf /= np.sqrt(1 + np.exp((np.hypot(fx, fy) * optics.stack_pixel - 0.53) / 0.027))
     along_y, along_x = plane.shift(*np.asarray(state.offset[b], float))
     return otf * along_y[:, None] * along_x[None, :]
 

@@ -94,7 +94,7 @@ def shared_psf(psf: np.ndarray, noise: bool, midpoints: int = 0) -> Any:
     import jax.numpy as jnp
 
     from twin.numerics.fourier import Grid, image, product, spectrum
-    from twin.simulators.galaxy_lens.quadrature import bin_cells, integrate
+    from twin.simulators.quadrature import bin_cells, integrate
 
     grid = Grid(SIDE, PIXEL, pad=1.5)  # 96 pixels: enough for a frame and half a kernel
     at = (np.arange(KERNEL) - KERNEL // 2) * PIXEL
@@ -122,7 +122,7 @@ def own_psf() -> tuple[Any, Any]:
 
     from twin.observatory import detector
     from twin.recipe import load_recipe
-    from twin.simulators.galaxy_lens.quadrature import integrate
+    from twin.simulators.quadrature import integrate
     from twin.simulators.scene import LightMap, Scene, Sersics, render
 
     recipe = load_recipe("csst-lens", ["bands=[i]"])

@@ -144,7 +144,7 @@ def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
         column = even_re + sign * odd_re, even_im + sign * odd_im
     else:
         column = settled(along_x[0])[:, None, None], settled(along_x[1])[:, None, None]
-    re, im = product(column, (row_re, sign * row_im))
+    re, im = product(column, (row_re, row_im * sign))
     return (whole * re).reshape(-1, 2 * h, h), (whole * im).reshape(-1, 2 * h, h)
 
 

@@ -21,13 +21,16 @@ from twin.simulators.base import NAMES, simulator
 
 class FrameConfig(BaseModel):
     """Geometry of a frame. npix pixels a side; factor: frequencies kept in units of the pixel's Nyquist limit;
-    subsamples: midpoints a side of each convolution cell for sampled light."""
+    subsamples: midpoints a side of each convolution cell for sampled light; blocks: of 8x8 cells (or what divides the
+    frame) in which light behind a lens is integrated by points x points of Gauss and Legendre in each cell."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     npix: int = Field(64, ge=8, le=1024)
     factor: int = Field(1, ge=1, le=4)
     pad: int = Field(2, ge=1, le=4)
     subsamples: int = Field(3, ge=1, le=16)
+    blocks: int = Field(12, ge=0, le=4096)
+    points: int = Field(4, ge=1, le=16)
 
 
 class RecipeConfig(BaseModel):

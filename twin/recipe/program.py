@@ -76,7 +76,7 @@ class Program:
         limit = optics.limit(self.pixel_scale)
         grid = Grid(frame.npix, self.pixel_scale, frame.factor, frame.pad, graded=True, limit=limit)
         selects = self.config.selection is not None
-        self.canvas = Canvas(grid, grid.cells, frame.subsamples, optics, signal=selects)
+        self.canvas = Canvas(grid, grid.cells, frame.subsamples, optics, frame.blocks, frame.points, signal=selects)
         if selects:
             self._check_selection()
 

@@ -26,7 +26,8 @@ from twin.priors.sites import Site
 @dataclass(frozen=True)
 class Canvas:
     """Frame grid, the telescope before it, and the sub-pixels of sampled light: `cells` a pixel side enter the
-    convolution, each the mean of `subsamples` x `subsamples` midpoints.
+    convolution, each the mean of `subsamples` x `subsamples` midpoints. Light behind a lens is taken at the middle of
+    each cell, and by Gauss and Legendre's rule of `points` x `points` in the `blocks` of cells where it bends most.
 
     signal  whether the recipe selects by rendered signal: `Rendered.parts` is then to hold "signal" (B, npix, npix),
             the light of what the class is about as it is in `expected`, and "size" [arcsec], NaN for what has none
@@ -36,6 +37,8 @@ class Canvas:
     cells: int
     subsamples: int
     optics: psf.Optics | None = None
+    blocks: int = 12
+    points: int = 4
     signal: bool = False
 
     def transfer(self, state: ImagerState) -> Spectrum:

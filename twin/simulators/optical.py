@@ -20,7 +20,7 @@ from twin.observatory.state import ImagerState
 from twin.priors import fields
 from twin.priors.fields import GALAXY_INTERLOPERS, STAR_INTERLOPERS, Prior, Truth
 from twin.priors.sites import SITES, Site
-from twin.simulators import lensing
+from twin.simulators import lensing, quadrature
 from twin.simulators.base import Canvas, NoOptions, Rendered, Setup
 from twin.simulators.scene import LightMap, Points, Scene, Sersics, render
 
@@ -91,15 +91,21 @@ def _sampled(canvas: Canvas, brightness: Callable[[Array, Array], Array]) -> Arr
     return total * (canvas.sample_area / len(each))
 
 
-def _lensed_source(canvas: Canvas, truth: Truth, beta: tuple[Array, Array]) -> Array:
-    """Unit-flux Sersic source seen through the lens, (cells npix, cells npix) [1/cell]."""
+def lensed_brightness(truth: Truth, beta: tuple[Array, Array]) -> quadrature.Brightness:
+    """Surface brightness (1, ...) [1/arcsec^2] of the unit-flux Sersic source at beta, seen through the lens."""
     lens = sie(truth)
 
     def brightness(x: Array, y: Array) -> Array:
         ax, ay = lensing.deflection(lens, x, y)
-        return _sersic_light(x - ax - beta[0], y - ay - beta[1], truth, "source")
+        return _sersic_light(x - ax - beta[0], y - ay - beta[1], truth, "source")[None]
 
-    return _sampled(canvas, brightness)
+    return brightness
+
+
+def _lensed_source(canvas: Canvas, truth: Truth, state: ImagerState, beta: tuple[Array, Array]) -> LightMap:
+    side, cell = canvas.grid.npix * canvas.cells, canvas.grid.pixel_scale / canvas.cells
+    light = quadrature.integrate(lensed_brightness(truth, beta), side, cell, canvas.blocks, canvas.points)
+    return LightMap(light[0], counts(truth["source_mag"], state))
 
 
 def _sersic_light(dx: Array, dy: Array, truth: Truth, name: str) -> Array:
@@ -120,7 +126,7 @@ def _lens_light() -> tuple[str, str, str, str, str, str]:
 def _lens_galaxy(canvas: Canvas, truth: Truth, state: ImagerState) -> tuple[Scene, dict[str, Any]]:
     beta = source_position(truth)
     parts = {"images": lensing.images(sie(truth), *beta)}
-    light = LightMap(_lensed_source(canvas, truth, beta), counts(truth["source_mag"], state))
+    light = _lensed_source(canvas, truth, state, beta)
     return Scene(
         _sersic(truth, state, _lens_light(), *FIELD_GALAXIES), _points(truth, state, *FIELD_STARS), light
     ), parts
@@ -135,7 +141,7 @@ def _lens_quasar(canvas: Canvas, truth: Truth, state: ImagerState) -> tuple[Scen
     share = jnp.where(exists, jnp.minimum(jnp.abs(mu), 30.0) * jnp.exp(scatter), 0.0)
     r_share = share[state.gain.shape[-1] // 2].sum()
     quasar = Points(x, y, counts(truth["quasar_mag"], state)[:, None] * (share * (1 / r_share)))  # see lensing.images
-    light = LightMap(_lensed_source(canvas, truth, beta), counts(truth["source_mag"], state))
+    light = _lensed_source(canvas, truth, state, beta)
     points = _join(quasar, _points(truth, state, *FIELD_STARS))
     return Scene(_sersic(truth, state, _lens_light(), *FIELD_GALAXIES), points, light), parts
 

@@ -14,7 +14,7 @@ from tests.recipe.small import quick
 from twin.recipe import Recipe, load_recipe
 from twin.recipe.reference import Witness
 from twin.schema import UserError
-from twin.simulators.reference import psf, reference
+from twin.simulators.reference import fields, psf, reference
 from twin.simulators.reference.sky import Galaxy, Sky, Star, draw, hankel, sersic
 from twin.simulators.reference.view import View
 
@@ -26,7 +26,8 @@ TOLERANCE = 1e-4  # of the peak; what is usual is a tenth of it
 
 @cache
 def recipe(name: str, npix: int) -> Recipe:
-    return load_recipe(name, [f"frame.npix={npix}"])
+    """With light behind lenses integrated until nothing changes."""
+    return load_recipe(name, [f"frame.npix={npix}", "frame.blocks=4096", "frame.points=16"])
 
 
 @cache
@@ -58,7 +59,8 @@ def errors(name: str, npix: int, cls: str, count: int) -> tuple[list[float], lis
 
 
 @pytest.mark.parametrize(("name", "cls"), [("csst-lens", "lens_galaxy")])
-def test_a_class(name: str, cls: str) -> None:
+def test_a_class(name: str, cls: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fields, "FINE", 48)
     found, wrong = errors(name, 32, cls, 2)
     assert max(found) < TOLERANCE
     assert all(error > 10 * TOLERANCE for error in wrong)
@@ -66,7 +68,8 @@ def test_a_class(name: str, cls: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ps1-lens", "csst-lens"])
-def test_every_class(name: str) -> None:
+def test_every_class(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fields, "FINE", 48)
     for cls in recipe(name, 64).classes:
         found, _ = errors(name, 64, cls, 3)
         assert np.median(found) < TOLERANCE, cls

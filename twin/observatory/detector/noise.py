@@ -46,7 +46,9 @@ def response(sigma: Array, side: int) -> Array:
     cut-outs: correlations of 0.19 along the axes, -0.055 along the diagonals, -0.045 two pixels apart.
     """
     f = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
-    return edge(f).astype(np.float32) * jnp.exp(-2 * np.pi**2 * (f**2).astype(np.float32) * sigma[..., None, None] ** 2)
+    return jnp.asarray(edge(f), jnp.float32) * jnp.exp(
+        -2 * np.pi**2 * (f**2).astype(np.float32) * sigma[..., None, None] ** 2
+    )
 
 
 def variance(expected: Array, state: ImagerState) -> Array:

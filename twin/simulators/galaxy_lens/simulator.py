@@ -18,9 +18,9 @@ from twin.priors import galaxy_lens as prior
 from twin.priors.fields import GALAXY_INTERLOPERS, STAR_INTERLOPERS, Prior, Truth
 from twin.priors.sites import Site
 from twin.schema import UserError
-from twin.simulators import lensing, point_images
+from twin.simulators import lensing, point_images, quadrature
 from twin.simulators.base import Canvas, Rendered, Setup
-from twin.simulators.galaxy_lens import masses, quadrature
+from twin.simulators.galaxy_lens import masses
 from twin.simulators.galaxy_lens.variability import random_walk, supernova_brightness
 from twin.simulators.optical import counts
 from twin.simulators.point_images import Images

@@ -52,7 +52,7 @@ class Reference:
 
 
 _REFERENCES = {
-    "optical": Reference(("twin.simulators.reference.fields", "expected")),
+    "optical": Reference(("twin.simulators.reference.fields", "expected"), 5e-3),
     "galaxy-lens": Reference(("twin.simulators.reference.galaxy_lens", "expected"), 5e-3),
     "cluster": Reference(("twin.simulators.reference.cluster", "expected"), 5e-3, 16),
     "crowded": Reference(("twin.simulators.reference.crowded", "expected"), 1e-2),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from twin.simulators.galaxy_lens import quadrature
+from twin.simulators import quadrature
 from twin.simulators.galaxy_lens.simulator import sersic_light
 from twin.simulators.galaxy_lens.variability import random_walk, supernova_brightness
 from twin.simulators.mass import sie

@@ -67,7 +67,9 @@ def test_frames_are_finite_and_labels_fit(made: tuple[str, Recipe, Sample, dict[
     assert np.isfinite(flux).all()
     assert np.all(flux >= 0)
     ordinary = slice(0, N // 3)
-    assert np.median(number[ordinary]) >= 2
+    assert (
+        np.mean(number[ordinary] >= 2) > 0.3
+    )  # at the rim of the Einstein disc the second image is fainter than a tenth
     two = (number >= 2)[ordinary]
     apart = label["separation"][ordinary][two] / (2 * truth["theta_E"][ordinary][two])
     assert np.median(apart) == pytest.approx(1, abs=0.15)

@@ -29,8 +29,9 @@ from twin.numerics.devices import cpu_cores, setup_devices
 
 SIDE, PIXEL, KERNEL = 64, 0.074, 33
 BATCH, CHECKED = 512, 48
-SOURCE = (16, 2)  # blocks of 8x8 pixels that are integrated anew, and Gauss-Legendre points a side of their pixels
-LIGHT = (4, 5)
+# Blocks that are integrated anew, Gauss-Legendre points a side of their pixels, the same for cusps, pixels a side.
+SOURCE = (12, 2, (3, 5), 8)
+LIGHT = (16, 3, (4, 10), 4)
 SECONDS = 4.0  # for each side of the comparison of one process with two
 
 
@@ -96,7 +97,7 @@ def shared_psf(psf: np.ndarray, noise: bool, midpoints: int = 0) -> Any:
     from twin.numerics.fourier import Grid, image, product, spectrum
     from twin.simulators.quadrature import bin_cells, integrate
 
-    grid = Grid(SIDE, PIXEL, pad=1.5)  # 96 pixels: enough for a frame and half a kernel
+    grid = Grid(SIDE, PIXEL, pad=97 / SIDE)  # enough for a frame and half a kernel; odd: no Nyquist frequency to halve
     at = (np.arange(KERNEL) - KERNEL // 2) * PIXEL
     wave_y, wave_x = (np.exp(-2j * np.pi * np.outer(f, at)) for f in (grid.fy, grid.fx))
     transfer = wave_y @ psf @ wave_x.T
@@ -132,7 +133,7 @@ def own_psf() -> tuple[Any, Any]:
     def frame(key: Any, row: dict[str, Any], exposure: Any) -> Any:
         state = recipe.state(exposure)
         source, _ = brightness(row)
-        samples = integrate(source, side, cell, 4 * SOURCE[0], 2)[0]
+        samples = integrate(source, side, cell, canvas.blocks, canvas.points)[0]
         own = (row[name][None] for name in ("lens_x", "lens_y", "light_radius", "light_q", "light_angle", "light_n"))
         scene = Scene(Sersics(*own, 2e4 * row["ratio"].reshape(1, 1)), None, LightMap(samples, jnp.full((1,), 2e4)))
         expected = render(canvas.grid, canvas.transfer(state), scene)

@@ -32,17 +32,27 @@ def _curvature(side: int) -> np.ndarray:
     return laplacian[::2, ::2].reshape(-1, side * side).T.astype(np.float32)
 
 
-def block_side(side: int) -> int:
-    """Cells on a side of a block: the most, up to 8, that divide the frame."""
-    return max(k for k in range(1, 9) if side % k == 0)
+def block_side(side: int, most: int = 8) -> int:
+    """Cells on a side of a block: the most, up to `most`, that divide the frame."""
+    return max(k for k in range(1, most + 1) if side % k == 0)
 
 
-def integrate(brightness: Brightness, side: int, cell: float, blocks: int, points: int) -> Array:
+def integrate(
+    brightness: Brightness,
+    side: int,
+    cell: float,
+    blocks: int,
+    points: int,
+    finest: tuple[int, int] = (0, 1),
+    block: int = 8,
+) -> Array:
     """Integrals (C, side, side) over square cells of `cell` arcsec that tile a frame about the origin.
 
     blocks  that are refined, at most all; points  of Gauss and Legendre a side of their cells
+    finest  the same two numbers for those of the blocks that bend most of all: cusps
+    block   cells on a side of a block, at most
     """
-    b = block_side(side)
+    b = block_side(side, block)
     many = side // b
     blocks = min(blocks, many * many)
     inner = (np.arange(b) - 0.5 * (side - 1)) * cell
@@ -63,19 +73,27 @@ def integrate(brightness: Brightness, side: int, cell: float, blocks: int, point
     if blocks > 0:
         curvature = jnp.abs(light @ _curvature(b)) @ np.ones(_curvature(b).shape[1], np.float32)
         chosen = jax.lax.top_k(jnp.sum(curvature, 0), blocks)[1]
-        nodes, weights = np.polynomial.legendre.leggauss(points)
-        offset, share = 0.5 * cell * nodes, 0.5 * weights
-        dx, dy = (v.ravel().astype(np.float32) for v in np.meshgrid(offset, offset))
-        part = np.outer(share, share).ravel().astype(np.float32)
-        x0, y0 = jnp.asarray(x)[chosen], jnp.asarray(y)[chosen]
-
-        def add(k: Array, total: Array) -> Array:
-            return total + jnp.asarray(part)[k] * brightness(x0 + jnp.asarray(dx)[k], y0 + jnp.asarray(dy)[k])
-
-        fine = jax.lax.fori_loop(0, points**2, add, jnp.zeros((light.shape[0], *x0.shape), light.dtype))
-        light = light.at[:, chosen].set(fine)
+        few = min(finest[0], blocks)
+        for which, rule in ((chosen[few:], points), (chosen[:few], finest[1])):
+            if len(which):
+                light = light.at[:, which].set(
+                    _gauss(brightness, jnp.asarray(x)[which], jnp.asarray(y)[which], cell, rule)
+                )
     frame = light.reshape(-1, many, many, b, b).swapaxes(-3, -2).reshape(-1, side, side)
     return frame * np.float32(cell * cell)
+
+
+def _gauss(brightness: Brightness, x: Array, y: Array, cell: float, points: int) -> Array:
+    """Means (C, ...) over cells about x, y by Gauss and Legendre's rule of points x points."""
+    nodes, weights = np.polynomial.legendre.leggauss(points)
+    dx, dy = (v.ravel().astype(np.float32) for v in np.meshgrid(0.5 * cell * nodes, 0.5 * cell * nodes))
+    part = np.outer(weights, weights).ravel().astype(np.float32) / 4
+
+    def add(k: Array, total: Array) -> Array:
+        return total + jnp.asarray(part)[k] * brightness(x + jnp.asarray(dx)[k], y + jnp.asarray(dy)[k])
+
+    count = jax.eval_shape(brightness, x, y).shape[0]
+    return jax.lax.fori_loop(0, points**2, add, jnp.zeros((count, *x.shape), x.dtype))
 
 
 def bin_cells(frame: Array, times: int) -> Array:

@@ -94,11 +94,19 @@ def absolute_paths(node: Node, config: RecipeConfig) -> Node:
     named = {key: getattr(config, key) for key in ("telemetry", "calibration", "throughputs", "instrument")}
     if config.instrument in list_instruments() or not _is_path(config.instrument):
         del named["instrument"]
-    found = {}
+    found: dict[str, Any] = {}
     for key, text in named.items():
         if text is not None:
             said_in = node.where((key,))[0]
             found[key] = str((Path() if said_in == "--set" else Path(said_in).parent).joinpath(text).absolute())
+    scene = dict(config.scene)
+    for key in getattr(simulator(config.simulator), "files", ()):
+        said_in = node.where(("scene", key))[0]
+        beside = (Path() if said_in == "--set" else Path(said_in).parent) / str(scene.get(key) or "")
+        if beside.is_file():  # else the simulator looks among the real observations
+            scene[key] = str(beside.absolute())
+    if scene != config.scene:
+        found["scene"] = scene
     return replace(node, value={**node.value, **found})
 
 

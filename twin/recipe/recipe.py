@@ -34,6 +34,8 @@ class Recipe(Program):
         if self.laws.colours is not None:
             tables = b"".join(np.asarray(table.ratio).tobytes() for table in self.laws.colours.values())
             content["colours"] = hashlib.sha256(tables).hexdigest()
+        if (scene := getattr(self.simulator, "identity", None)) is not None:
+            content["scene"] = scene  # the content of its files in place of their names
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
     @cached_property

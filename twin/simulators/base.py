@@ -85,6 +85,9 @@ class Simulator(Protocol):
     sites     what its laws may be of (`prior:` section)
     classes   names of its kinds of fields, in the order of label/class
     units     VOUnit of truth parameters by the ending of their name
+
+    One that reads files has two attributes more: `files`, the options that name them, and `identity`, its options with
+    the content of the files in place of their names.
     """
 
     options: ClassVar[type[BaseModel]]
@@ -115,6 +118,7 @@ _SIMULATORS = {
     "galaxy-lens": ("twin.simulators.galaxy_lens.simulator", "GalaxyLens"),
     "cluster": ("twin.simulators.cluster", "Clusters"),
     "morphology": ("twin.simulators.morphology.simulator", "Morphology"),
+    "real-lens": ("twin.simulators.real_galaxy.simulator", "RealLens"),
     "crowded": ("twin.simulators.morphology.crowded", "Crowded"),
 }
 NAMES = tuple(_SIMULATORS)

@@ -180,3 +180,35 @@ def test_hst_galaxies_are_those_that_galsim_draws(real_data: Path) -> None:
     for k, galaxy in enumerate(catalogue.galaxies):
         ours, theirs = _ours(table, 0.25, k, *AT, 0.7, k % 2, 0.8), _galsim(galaxy, 0.25, *AT, 0.7, k % 2, 0.8)
         assert np.abs(ours - theirs).max() < 2e-4 * theirs.max()
+
+
+def test_removed_noise_leaves_the_galaxy(catalogue: Catalogue) -> None:
+    rng = np.random.default_rng(5)
+    light = 600 * gaussian(81, 81, 5.0, 0.6)
+    plain = replace(catalogue.galaxies[0], image=light, noise_variance=1e-6, correlation=None)
+    noisy = replace(plain, image=light + rng.normal(0, 0.3, light.shape), noise_variance=0.09)
+    truth = _ours(build(Catalogue((plain,), "", ())), 0.12, 0, *AT, 0.4, 0, 1.0)
+    kept, removed = (build(Catalogue((noisy,), "", ()), noise=noise) for noise in ("keep", "remove"))
+    off = {name: _ours(t, 0.12, 0, *AT, 0.4, 0, 1.0) - truth for name, t in (("kept", kept), ("removed", removed))}
+    assert np.std(off["removed"]) < 0.4 * np.std(off["kept"])
+    assert removed.power.sum() < 0.1 * kept.power.sum()
+
+
+def test_variance_left_by_removal_is_told(catalogue: Catalogue) -> None:
+    """In the middle of the galaxy, and to a quarter: the filter follows the noise that it is to remove."""
+    rng = np.random.default_rng(6)
+    light = 600 * gaussian(81, 81, 7.0, 0.6)
+    plain = replace(catalogue.galaxies[0], noise_variance=0.01, correlation=None)
+    many = tuple(replace(plain, image=light + rng.normal(0, 0.1, light.shape)) for _ in range(40))
+    table, psf = build(Catalogue(many, "", ()), noise="remove"), _gaussian_psf(0.13)
+    zero, one = jnp.float32(0), jnp.float32(1)
+
+    def drawn(k: jax.Array) -> jax.Array:
+        re, im = real_spectrum(GRID, table, k, zero, zero, zero, zero, one)
+        return image(GRID, (re * psf[0] * GRID.pixel, im * psf[0] * GRID.pixel))
+
+    frames = np.asarray(jax.jit(lambda k: jax.lax.map(drawn, k))(jnp.arange(len(table))))
+    told = float(noise_variance(GRID, psf, table, zero, zero, zero, one, jnp.ones(1))[0])
+    mean = frames.mean(0)
+    assert frames[:, mean > 0.1 * mean.max()].var(0).mean() == pytest.approx(told, rel=0.4)
+    assert frames[:, mean < 1e-3 * mean.max()].var(0).mean() < 0.05 * told

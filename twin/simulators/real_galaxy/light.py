@@ -51,28 +51,38 @@ def real_spectrum(
     most 2e-5 as bright where it is within an eighth of that stamp of its middle, 1e-2 at its stamp's very edge.
     """
     rows, columns = table.spectrum.shape[1:3]
-    u, v = _steps(grid, table, index, angle, flip, size)
-    mirror = jnp.where(u < 0, np.float32(-1), np.float32(1))  # the other half-plane is the conjugate
-    u, v = u * mirror, v * mirror
-    reach = columns - TAPS - 1
-    inside = (u <= reach) & (jnp.abs(v) <= reach)
-    u, v = jnp.clip(u, 0, reach), jnp.clip(v, -reach, reach)
-    i, j = jnp.floor(v).astype(jnp.int32), jnp.floor(u).astype(jnp.int32)
-    wy, wx = _b_spline(v - i), _b_spline(u - j)
-    # row of frequency i is i + (R - 1) / 2, column of j is j + TAPS / 2; the first tap is one before
-    first = (i + ((rows - 1) // 2 - 1)) * columns + (j + (TAPS // 2 - 1))
-    plane = _pick(table.spectrum, index).reshape(-1, 2)
-    re: Array = jnp.zeros_like(u)
-    im: Array = jnp.zeros_like(u)
-    for a in range(TAPS):
-        for b in range(TAPS):
-            value = plane.at[first + (a * columns + b)].get(mode="promise_in_bounds")
-            weight = wy[a] * wx[b]
-            re, im = re + weight * value[..., 0], im + weight * value[..., 1]
-    found = jnp.where(inside, re, 0), jnp.where(inside, im * mirror, 0)
+    values = jnp.asarray(table.spectrum.reshape(-1, 2))
+    begin = index.astype(jnp.int32) * (rows * columns)  # in the whole table: no galaxy's plane is copied
+    per_step, reach = size / _pick(table.step, index), columns - TAPS - 1
     cx, sx, cy, sy = phasors(grid, x, y)
-    ones = cy[:, None] * cx - sy[:, None] * sx, cy[:, None] * sx + sy[:, None] * cx
-    return product(found, ones)
+
+    def half(along_y: tuple[Array, Array, Array]) -> Spectrum:
+        fy, cy, sy = along_y
+        u, v = _own_axes(jnp.asarray(grid.fx)[None, :], fy[:, None], angle, flip)
+        mirror = jnp.where(u < 0, np.float32(-1), np.float32(1)) * per_step
+        conjugate = jnp.sign(mirror)  # the other half-plane is the conjugate
+        u, v = u * mirror, v * mirror
+        inside = (u <= reach) & (jnp.abs(v) <= reach)
+        u, v = jnp.clip(u, 0, reach), jnp.clip(v, -reach, reach)
+        i, j = jnp.floor(v).astype(jnp.int32), jnp.floor(u).astype(jnp.int32)
+        wy, wx = _b_spline(v - i), _b_spline(u - j)
+        # row of frequency i is i + (R - 1) / 2, column of j is j + TAPS / 2; the first tap is one before
+        first = begin + (i + ((rows - 1) // 2 - 1)) * columns + (j + (TAPS // 2 - 1))
+        re: Array = jnp.zeros_like(u)
+        im: Array = jnp.zeros_like(u)
+        for a in range(TAPS):
+            for b in range(TAPS):
+                value = values.at[first + (a * columns + b)].get(mode="promise_in_bounds")
+                weight = wy[a] * wx[b]
+                re, im = re + weight * value[..., 0], im + weight * value[..., 1]
+        found = jnp.where(inside, re, 0), jnp.where(inside, im * conjugate, 0)
+        cy, sy = cy[:, None], sy[:, None]
+        return product(found, (cy * cx - sy * sx, cy * sx + sy * cx))
+
+    # the loop keeps XLA on CPU from interpolating again for every band
+    halves = tuple(v.reshape(2, grid.half) for v in (jnp.asarray(grid.fy), cy, sy))
+    re, im = jax.lax.map(half, halves)
+    return re.reshape(2 * grid.half, grid.half), im.reshape(2 * grid.half, grid.half)
 
 
 def noise_variance(
@@ -91,7 +101,8 @@ def noise_variance(
     i, j = (jnp.round(w * mirror).astype(jnp.int32) for w in (v, u))
     inside = (jnp.abs(i) <= (rows - 1) // 2) & (j < columns - TAPS // 2)
     place = jnp.where(inside, (i + (rows - 1) // 2) * columns + j + TAPS // 2, 0)  # the corner is 0: nothing there
-    power = jnp.where(inside, _pick(table.power, index).reshape(-1)[place], 0)
+    place = place + index.astype(jnp.int32) * (rows * columns)
+    power = jnp.where(inside, jnp.asarray(table.power.reshape(-1)).at[place].get(mode="promise_in_bounds"), 0)
     count = np.where(np.arange(grid.half) == 0, 1.0, 2.0) * grid.weight
     once = np.concatenate([grid.weight, grid.weight])
     once[[0, grid.half]] *= 0.5  # the row of 0 stands twice
@@ -117,7 +128,7 @@ def real_light(
     """Surface brightness [1/arcsec^2] of a galaxy of unit flux as a function of sky positions, bilinear between the
     pixels of `table.light`; 0 outside its stamp."""
     side = table.light.shape[-1]
-    flat = _pick(table.light, index).reshape(-1)
+    values, begin = jnp.asarray(table.light.reshape(-1)), index.astype(jnp.int32) * side**2
     per_pixel, dim = 1 / (size * _pick(table.scale, index)), 1 / (size * size)
 
     def brightness(at_x: Array, at_y: Array) -> Array:
@@ -126,8 +137,8 @@ def real_light(
         u, v = (jnp.clip(w * per_pixel + np.float32((side - 1) / 2), 0, side - 1.001) for w in (u, v))
         i, j = jnp.floor(v).astype(jnp.int32), jnp.floor(u).astype(jnp.int32)
         dv, du = v - i, u - j
-        first = i * side + j
-        corner = [flat.at[first + step].get(mode="promise_in_bounds") for step in (0, 1, side, side + 1)]
+        first = begin + i * side + j
+        corner = [values.at[first + step].get(mode="promise_in_bounds") for step in (0, 1, side, side + 1)]
         upper = corner[0] + du * (corner[1] - corner[0])
         lower = corner[2] + du * (corner[3] - corner[2])
         return (upper + dv * (lower - upper)) * dim

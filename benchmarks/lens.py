@@ -230,7 +230,7 @@ def throughput(devices: int) -> None:
     """Print frames a second of this process on so many devices, over SECONDS after a start on a full second."""
     setup_devices(devices)
     import jax
-    from jax.sharding import Mesh, PartitionSpec
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
     many = shared_psf(kernel(), True)
     mesh = Mesh(np.array(jax.local_devices()), ("batch",))
@@ -239,7 +239,8 @@ def throughput(devices: int) -> None:
         jax.shard_map(many, mesh=mesh, in_specs=(spread, spread), out_specs=spread, check_vma=False)
     )  # fmt: skip
     n = BATCH * devices
-    keys, rows = jax.random.split(jax.random.key(0), n), draw(n, 0)
+    here = NamedSharding(mesh, spread)
+    keys, rows = jax.device_put((jax.random.split(jax.random.key(0), n), draw(n, 0)), here)
     program(keys, rows).block_until_ready()
     print("ready", flush=True)
     sys.stdin.readline()

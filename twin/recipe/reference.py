@@ -34,7 +34,8 @@ class Witness:
         self._draw = self.reference.draw
         self._program = program
         canvas = program.canvas
-        self._view = View(canvas.grid.npix, program.pixel_scale, canvas.cells, canvas.subsamples, program.optics)
+        data = getattr(program.simulator, "table", None)
+        self._view = View(canvas.grid.npix, program.pixel_scale, canvas.cells, canvas.subsamples, program.optics, data)
         self._state = jax.jit(program.state)
 
     def state(self, exposure: np.ndarray) -> ImagerState:

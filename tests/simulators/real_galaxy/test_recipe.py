@@ -1,4 +1,4 @@
-"""The simulator "real-lens" on a made-up catalogue: frames, an independent lens, identity, files that are not there."""
+"""The simulator "real-lens" on a made-up catalogue: frames, the witness, identity, files that are not there."""
 
 from __future__ import annotations
 
@@ -12,18 +12,14 @@ import numpy as np
 import pytest
 import yaml
 from numpyro import handlers
-from scipy import ndimage
 
 from tests.io.made_real_galaxy import write
 from tests.recipe.small import CONFIGS, quick
-from twin.observatory.state import ImagerState
-from twin.priors.fields import Truth
 from twin.priors.laws import at_quantiles
 from twin.recipe import Recipe, Sample, load_recipe
+from twin.recipe.reference import Witness
 from twin.schema import UserError
-from twin.simulators.optical import counts, source_position
 from twin.simulators.real_galaxy.simulator import RealLens
-from twin.simulators.scene import LightMap, Scene, render
 
 N = 16
 
@@ -63,49 +59,27 @@ def test_frames_are_finite_and_labels_fit(recipe: Recipe, cls: str) -> None:
     assert set(index) == {0.0, 1.0}
 
 
-def test_lensed_galaxy_is_that_of_lenstronomy(recipe: Recipe) -> None:
-    """Its light alone, through lenstronomy's deflections, SciPy's interpolation and 4 x 4 times finer cells."""
-    lens_model = pytest.importorskip("lenstronomy.LensModel.lens_model")
-    param_util = pytest.importorskip("lenstronomy.Util.param_util")
-    sim, canvas = recipe.simulator, recipe.canvas
-    assert isinstance(sim, RealLens)
-    state = recipe.state(jnp.asarray(recipe.exposures(1, 0, 1)[0]))
-    drawn = handlers.seed(sim.truth("lens_real", recipe.laws), jax.random.key(5))()
-    unseen = ("lens_mag", "field0_mag", "field1_mag", "field2_mag")
-    truth = drawn | {name: jnp.full_like(drawn[name], jnp.nan) for name in unseen}
-    truth |= {"theta_E": jnp.float32(0.5), "lens_q": jnp.float32(0.7), "source_size": jnp.float32(0.4)}
+@pytest.mark.parametrize(("cls", "tolerance"), [("lens_real", 2e-3), ("galaxy_real", 3e-4)])
+def test_witness_draws_the_same(recipe: Recipe, cls: str, tolerance: float) -> None:
+    """GalSim's interpolation, lenstronomy's rays; a galaxy turned by 0.03 rad more is another one."""
+    pytest.importorskip("galsim")
+    pytest.importorskip("lenstronomy")
+    witness, exposure = Witness(recipe), recipe.exposures(1, 0, 1)[0]
 
-    def expected(truth: Truth, state: ImagerState) -> jax.Array:
-        return sim.render("lens_real", truth, state, canvas).expected
+    def expected(truth: jax.Array, exposure: jax.Array) -> jax.Array:
+        named, state = recipe.unflatten(cls, truth), recipe.state(exposure)
+        return recipe.simulator.render(cls, named, state, recipe.canvas).expected
 
-    ours = np.asarray(quick(expected, truth, state)(truth, state))
-
-    fine = canvas.grid.npix * canvas.cells * 4
-    cell = canvas.grid.pixel_scale / (canvas.cells * 4)
-    axis = (np.arange(fine) - (fine - 1) / 2) * cell
-    x, y = np.meshgrid(axis, axis)
-    t = {name: np.asarray(value, float) for name, value in truth.items()}
-    e1, e2 = param_util.phi_q2_ellipticity(t["lens_angle"], t["lens_q"])
-    at = {"center_x": t["lens_x"], "center_y": t["lens_y"]}
-    bx, by = lens_model.LensModel(["SIE", "SHEAR"]).ray_shooting(
-        x, y,
-        [
-            {"theta_E": t["theta_E"], "e1": e1, "e2": e2, **at},
-            {"gamma1": t["gamma1"], "gamma2": t["gamma2"], "ra_0": t["lens_x"], "dec_0": t["lens_y"]},
-        ],
-    )  # fmt: skip
-    sx, sy = (float(v) for v in source_position(truth))
-    table, k, size = sim.table, int(t["source_index"]), t["source_size"]
-    turned = (bx - sx + 1j * (by - sy)) * np.exp(-1j * t["source_angle"]) / (size * table.scale[k])
-    u, v = turned.real, turned.imag * (1 - 2 * t["source_flip"])
-    middle = (table.light.shape[-1] - 1) / 2
-    light = ndimage.map_coordinates(table.light[k].astype(float), [v + middle, u + middle], order=1) / size**2
-    cells = light.reshape(fine // 4, 4, fine // 4, 4).sum((1, 3)) * cell**2
-    flux = counts(truth["source_mag"], state)
-    theirs = np.asarray(
-        render(canvas.grid, canvas.transfer(state), Scene(light=LightMap(jnp.asarray(cells, jnp.float32), flux)))
-    )
-    assert np.abs(ours - theirs).max() < 2e-3 * theirs.max()
+    drawn = handlers.seed(recipe.simulator.truth(cls, recipe.laws), jax.random.key(5))()
+    drawn |= {name: jnp.full_like(drawn[name], jnp.nan) for name in ("lens_mag", "field0_mag") if name in drawn}
+    arguments = (recipe._flatten(drawn), jnp.asarray(exposure))
+    ours = np.asarray(quick(expected, *arguments)(*arguments))
+    truth, state = np.asarray(arguments[0]), witness.state(exposure)
+    theirs = witness.expected(cls, truth, state)
+    assert np.abs(ours - theirs).max() < tolerance * theirs.max()
+    angle = "source_angle" if cls == "lens_real" else "galaxy_angle"
+    turned = truth + 0.03 * (np.array(recipe.truth_names) == angle)
+    assert np.abs(ours - witness.expected(cls, turned.astype(np.float32), state)).max() > 2 * tolerance * theirs.max()
 
 
 def test_identity_is_the_content_of_the_files(recipe: Recipe, tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ class Table:
     power      (G, R, C) of the noise in it, for a galaxy of unit flux [1/arcsec^2]
     step       (G,) [cycle/arcsec]
     size       (G, 2) sides of the original stamp along y and x [arcsec]
+    stamps     G images (odd sides) of the spectra, which the kernels do not use: for the witness
     light      (G, S, S) surface brightness of unit flux in all [1/arcsec^2], without noise about the galaxy
     scale      (G,) pixel of `light` [arcsec]
     magnitude  (G,) in the catalogue
@@ -54,6 +55,7 @@ class Table:
     power: np.ndarray
     step: np.ndarray
     size: np.ndarray
+    stamps: tuple[np.ndarray, ...]
     light: np.ndarray
     scale: np.ndarray
     magnitude: np.ndarray
@@ -94,6 +96,7 @@ def build(
         np.stack([_cut(p.power, reach) for p in drawn]).astype(np.float32),
         (1 / (side * scale)).astype(np.float32),
         np.array([g.image.shape for g in galaxies], np.float32) * scale[:, None].astype(np.float32),
+        tuple(_stamp(p.spectrum, (side - 2, side - 2)).astype(np.float32) for p in drawn),
         light,
         scale.astype(np.float32),
         np.array([g.magnitude for g in galaxies], np.float32),

@@ -55,6 +55,7 @@ _REFERENCES = {
     "optical": Reference(("twin.simulators.reference.fields", "expected"), 5e-3),
     "galaxy-lens": Reference(("twin.simulators.reference.galaxy_lens", "expected"), 5e-3),
     "cluster": Reference(("twin.simulators.reference.cluster", "expected"), 5e-3, 16),
+    "real-lens": Reference(("twin.simulators.reference.real_galaxy", "expected"), 5e-3),
     "crowded": Reference(("twin.simulators.reference.crowded", "expected"), 1e-2),
     "morphology": Reference(
         ("twin.simulators.reference.morphology", "expected"), 5e-3, 0, ("smooth", "lenticular", "star")

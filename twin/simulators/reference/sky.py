@@ -46,6 +46,21 @@ class Disc:
 
 
 @dataclass(frozen=True)
+class Image:
+    """Stamp (y, x) of odd sides and unit flux, its pixel [arcsec], position of its middle [arcsec], turned by an angle
+    from x to y [rad] after y was mirrored or not, made `size` times as large, counts (B,)."""
+
+    stamp: np.ndarray
+    scale: float
+    x: float
+    y: float
+    angle: float
+    flip: bool
+    size: float
+    flux: np.ndarray
+
+
+@dataclass(frozen=True)
 class Star:
     """A point: position [arcsec], counts (B,)."""
 
@@ -66,7 +81,7 @@ class Sampled:
 class Sky:
     """All that is in a frame."""
 
-    galaxies: list[Galaxy | Disc] = field(default_factory=list)
+    galaxies: list[Galaxy | Disc | Image] = field(default_factory=list)
     stars: list[Star] = field(default_factory=list)
     light: list[Sampled] = field(default_factory=list)
 
@@ -97,8 +112,15 @@ def draw(view: View, state: ImagerState, sky: Sky) -> np.ndarray:
     return np.stack([plane.image(sharp[b] * psf.transfer(plane, state, b)) for b in range(bands)])
 
 
-def _galaxy(plane: Plane, g: Galaxy | Disc) -> np.ndarray:
+def _galaxy(plane: Plane, g: Galaxy | Disc | Image) -> np.ndarray:
     """Spectrum of a galaxy of unit flux."""
+    if isinstance(g, Image):
+        import galsim
+
+        # Lanczos: the stamps have no frequencies near their Nyquist limit
+        stamp = galsim.InterpolatedImage(galsim.Image(g.stamp, scale=g.scale), x_interpolant="lanczos15", flux=1.0)
+        mirrored = stamp.transform(1, 0, 0, -1) if g.flip else stamp
+        return plane.profile(mirrored.dilate(g.size).rotate(g.angle * galsim.radians).shift(g.x, g.y))
     if isinstance(g, Disc):
         import galsim
 

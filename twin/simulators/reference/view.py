@@ -22,6 +22,7 @@ class View:
     npix, pixel_scale   of the frame, [arcsec]
     cells, subsamples   cells a pixel side of sampled light, each the mean of subsamples x subsamples midpoints
     optics              the telescope and its wavelengths
+    data                what a simulator has read from files and its witness shares
     """
 
     npix: int
@@ -29,6 +30,7 @@ class View:
     cells: int
     subsamples: int
     optics: Optics
+    data: Any = None
 
     @property
     def nyquist(self) -> float:

@@ -6,11 +6,12 @@ OUT    ?= build/demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint clean
+.PHONY: help demo test test-slow bench lint clean
 
 help:
 	@echo "make demo    install, then the whole chain at small size: simulate, train, judge (10 minutes on 2 cores)"
-	@echo "make test    install, lint, types, import floors, all tests with coverage (15 minutes on 2 cores)"
+	@echo "make test    install, lint, types, import floors, tests with coverage (15 minutes on 2 cores)"
+	@echo "make test-slow  the tests of many draws, and those against slow peers"
 	@echo "make lint    formatting, lint, import floors, types only"
 	@echo "make bench   every figure, timed beside its peer, one JSON line each"
 	@echo "make clean   remove what the commands above made"
@@ -38,7 +39,10 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15 --cov --cov-report=term
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15 -m "not slow" --cov --cov-report=term
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=15 -m slow
 
 bench: $(VENV)/.dev
 	@for file in benchmarks/[!_]*.py; do $(BIN)/python "$$file" || exit 1; done

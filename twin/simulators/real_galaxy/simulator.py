@@ -21,9 +21,8 @@ from twin.priors import real_galaxy as prior
 from twin.priors.fields import Prior, Truth
 from twin.priors.sites import Site
 from twin.schema import UserError, suggest
-from twin.simulators import lensing
+from twin.simulators import lensing, quadrature
 from twin.simulators.base import Canvas, Rendered, Setup
-from twin.simulators.galaxy_lens import quadrature
 from twin.simulators.optical import (
     FIELD_GALAXIES,
     FIELD_STARS,

@@ -70,8 +70,8 @@ def kernel() -> np.ndarray:
 
 def brightness(row: dict[str, Any]) -> tuple[Any, Any]:
     """Surface brightness functions of x and y [1/arcsec^2]: the lensed source, the lens's own light."""
+    from twin.numerics.sersic import brightness as sersic_light
     from twin.simulators import lensing
-    from twin.simulators.galaxy_lens.simulator import sersic_light
 
     names = ("theta_E", "lens_q", "lens_angle", "lens_x", "lens_y", "gamma1", "gamma2")
     lens = lensing.SIE(*(row[name] for name in names))

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from twin.numerics.sersic import brightness as sersic_light
 from twin.simulators import quadrature
-from twin.simulators.galaxy_lens.simulator import sersic_light
 from twin.simulators.galaxy_lens.variability import random_walk, supernova_brightness
 from twin.simulators.mass import sie
 from twin.simulators.mass.sie import SIE

@@ -14,8 +14,7 @@ from jax import Array
 from pydantic import BaseModel
 
 from twin.io.layout import ArraySpec
-from twin.numerics import angles
-from twin.numerics.sersic import b_n, log_gamma_factor
+from twin.numerics import angles, sersic
 from twin.observatory.state import ImagerState
 from twin.priors import fields
 from twin.priors.fields import GALAXY_INTERLOPERS, STAR_INTERLOPERS, Prior, Truth
@@ -97,7 +96,8 @@ def lensed_brightness(truth: Truth, beta: tuple[Array, Array]) -> quadrature.Bri
 
     def brightness(x: Array, y: Array) -> Array:
         ax, ay = lensing.deflection(lens, x, y)
-        return _sersic_light(x - ax - beta[0], y - ay - beta[1], truth, "source")[None]
+        shape = (truth[f"source_{key}"] for key in ("radius", "q", "angle", "n"))
+        return sersic.brightness(x - ax, y - ay, beta, *shape)[None]
 
     return brightness
 
@@ -106,17 +106,6 @@ def _lensed_source(canvas: Canvas, truth: Truth, state: ImagerState, beta: tuple
     side, cell = canvas.grid.npix * canvas.cells, canvas.grid.pixel_scale / canvas.cells
     light = quadrature.integrate(lensed_brightness(truth, beta), side, cell, canvas.blocks, canvas.points)
     return LightMap(light[0], counts(truth["source_mag"], state))
-
-
-def _sersic_light(dx: Array, dy: Array, truth: Truth, name: str) -> Array:
-    """Unit-flux elliptical Sersic [1/arcsec^2] at offsets from its centre."""
-    cos, sin = jnp.cos(truth[f"{name}_angle"]), jnp.sin(truth[f"{name}_angle"])
-    q, n, radius = truth[f"{name}_q"], truth[f"{name}_n"], truth[f"{name}_radius"]
-    u, v = cos * dx + sin * dy, cos * dy - sin * dx
-    b = b_n(n)
-    r2 = jnp.maximum((q * u * u + v * v / q) / radius**2, 1e-12)
-    # (r/R)^(1/n) as exp(ln(r2) / 2n): half the cost of a general power
-    return jnp.exp(-b * (jnp.exp(jnp.log(r2) * (0.5 / n)) - 1) - log_gamma_factor(n, b)) / radius**2
 
 
 def _lens_light() -> tuple[str, str, str, str, str, str]:

@@ -12,7 +12,7 @@ from jax import Array
 from pydantic import BaseModel
 
 from twin.io.layout import ArraySpec
-from twin.numerics.sersic import b_n, log_gamma_factor
+from twin.numerics.sersic import brightness as sersic_brightness
 from twin.observatory.state import ImagerState
 from twin.priors import galaxy_lens as prior
 from twin.priors.fields import GALAXY_INTERLOPERS, STAR_INTERLOPERS, Prior, Truth
@@ -37,16 +37,6 @@ def _counts(magnitudes: Array, state: ImagerState) -> Array:
     return jnp.stack([counts(row, state) for row in magnitudes], 1)
 
 
-def sersic_light(x: Array, y: Array, at: tuple[Array, Array], radius: Array, q: Array, angle: Array, n: Array) -> Array:
-    """Unit-flux elliptical Sersic profile [1/arcsec^2]; R_e is the geometric mean of its axes."""
-    dx, dy = x - at[0], y - at[1]
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
-    u, v = cos * dx + sin * dy, cos * dy - sin * dx
-    b, per_radius2 = b_n(n), 1 / (radius * radius)
-    r2 = jnp.maximum((q * (u * u) + (1 / q) * (v * v)) * per_radius2, 1e-12)
-    return jnp.exp(-b * (jnp.exp(jnp.log(r2) * (0.5 / n)) - 1) - log_gamma_factor(n, b)) * per_radius2
-
-
 def source_light(truth: Truth, scene: prior.Scene, flux: Array) -> quadrature.Brightness:
     """Surface brightness (C, ...) of the lensed source in the lens plane: one map where all of it has one colour,
     else one a band, of counts where flux (B, K) is."""
@@ -59,7 +49,7 @@ def source_light(truth: Truth, scene: prior.Scene, flux: Array) -> quadrature.Br
 
         def one(_: None, component: tuple[Array, ...]) -> tuple[None, Array]:
             sx, sy, radius, q, angle, n = component
-            return None, sersic_light(bx, by, (sx, sy), radius, q, angle, n)
+            return None, sersic_brightness(bx, by, (sx, sy), radius, q, angle, n)
 
         if scene.source_components == 1:
             return one(None, tuple(v[0] for v in components))[1][None]

@@ -36,8 +36,7 @@ class _Fit:
         return result
 
 
-_ARCSIN = _Fit.of(lambda v: np.arcsin(v) / v, 0.5, 11)
-_ARCTANH = _Fit.of(lambda v: np.arctanh(v) / v, 0.7, 14)  # both arguments are halved once before the polynomial
+_ARCSIN = _Fit.of(lambda v: np.arcsin(v) / v, 0.5, 11)  # the argument is halved once before the polynomial
 _SIN = _Fit.of(lambda v: np.sin(v) / v, (np.pi / 2) ** 2, 4)
 _COS = _Fit.of(np.cos, (np.pi / 2) ** 2, 5)
 
@@ -48,14 +47,6 @@ def arcsin(v: Array) -> Array:
         return jnp.arcsin(v)
     half = v * jax.lax.rsqrt(2 * (1 + jnp.sqrt(jnp.maximum((1 - v) * (1 + v), 0))))
     return 2 * half * _ARCSIN(half)
-
-
-def arctanh(v: Array) -> Array:
-    """arctanh for |v| <= 0.984, relative error below 5e-7 (float32); float64 goes to jnp.arctanh."""
-    if v.dtype == jnp.float64:
-        return jnp.arctanh(v)
-    half = v / (1 + jnp.sqrt(jnp.maximum((1 - v) * (1 + v), 0)))
-    return 2 * half * _ARCTANH(half)
 
 
 def _reduced(x: Array) -> tuple[Array, Array]:

@@ -95,12 +95,12 @@ def _fourier_table() -> np.ndarray:
 def _cubic_rows(table: Array, n: Array) -> Array:
     """Catmull-Rom interpolation of table rows that belong to `_knots`."""
     rows = table.shape[0]
-    return _catmull_rom(table, 1 + (jnp.log(n) - np.log(N_MIN)) * ((rows - 3) / np.log(N_MAX / N_MIN)), 0)
+    return _catmull_rom(table, 1 + (jnp.log(n) - np.log(N_MIN)) * ((rows - 3) / np.log(N_MAX / N_MIN)), rows)
 
 
-def _catmull_rom(table: Array, t: Array, first: Array | int) -> Array:
-    """Rows of the table at t, numbered from row `first` on, one row to spare at either end."""
-    i = jnp.clip(jnp.floor(t).astype(int), 1, (_KNOTS if isinstance(first, Array) else table.shape[0] - 2) - 1)
+def _catmull_rom(table: Array, t: Array, rows: int, first: Array | int = 0) -> Array:
+    """The table at row t of the `rows` from row `first` on, one of which is to spare at either end."""
+    i = jnp.clip(jnp.floor(t).astype(int), 1, rows - 3)
     u = (t - i)[..., None]
     p0, p1, p2, p3 = (table[first + i + k] for k in (-1, 0, 1, 2))
     return p1 + 0.5 * u * (p2 - p0 + u * (2 * p0 - 5 * p1 + 4 * p2 - p3 + u * (3 * (p1 - p2) + p3 - p0)))
@@ -113,7 +113,7 @@ def fourier_row(n: Array) -> Array:
     low, high = (np.log([edges[k] for edges in _PIECES]) for k in (0, 1))
     start = jnp.asarray(low, jnp.float32)[piece]
     density = jnp.asarray((_KNOTS - 1) / (high - low), jnp.float32)[piece]
-    row = _catmull_rom(table, 1 + (jnp.log(n) - start) * density, piece * (_KNOTS + 2))
+    row = _catmull_rom(table, 1 + (jnp.log(n) - start) * density, _KNOTS + 2, piece * (_KNOTS + 2))
     return jnp.append(row, piece.astype(jnp.float32))
 
 

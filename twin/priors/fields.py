@@ -140,8 +140,9 @@ def faint_galaxies(p: Prior) -> Truth:
     """The FAINT brightest galaxies behind and about the object that are fainter than FAINT_BRIGHTEST in i, anywhere in
     the frame and a tenth beyond it; none where the recipe has no law of `faint_density`.
 
-    Counts along a line of sight are a Poisson process in N(< i): its arrivals are sums of unit exponentials, and the k-th
-    is the magnitude of the k-th brightest galaxy. `faint_density` is their number over the mean sky's: galaxies cluster.
+    Counts along a line of sight are a Poisson process in N(< i): its arrivals are sums of unit exponentials, and the
+    k-th is the magnitude of the k-th brightest galaxy. `faint_density` is their number over the mean sky's: galaxies
+    cluster.
     """
     if "faint_density" not in p.laws:
         return {}

@@ -91,8 +91,8 @@ def band_magnitudes(wavelengths_nm: np.ndarray, r: Array, gr: Array, ri: Array) 
 
 
 def galaxies_brighter(i: Array | float) -> Array:
-    """Galaxies per arcmin^2 brighter than i: 46 x 10^(0.31 (i - 25)), good for i of 20.5 to 25.5 (LSST Science Book 2009,
-    arXiv:0912.0201, section 3.7.2, after CFHTLS Deep)."""
+    """Galaxies per arcmin^2 brighter than i: 46 x 10^(0.31 (i - 25)), good for i of 20.5 to 25.5 (LSST Science Book
+    2009, arXiv:0912.0201, section 3.7.2, after CFHTLS Deep)."""
     return 46 * 10 ** (0.31 * (jnp.asarray(i) - 25))
 
 

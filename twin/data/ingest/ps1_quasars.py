@@ -1,6 +1,6 @@
-"""Reader `ps1-quasars`: the lensed quasars of `ps1-sled` that benchmark `ps1-lenses` takes, 40x40 pixels, complete ones only.
+"""Reader `ps1-quasars`: the lensed quasars of benchmark `ps1-lenses`, 40x40 pixels, complete ones only.
 
-Their separation is 1 to 5 arcsec and their S/N in r above 20. Cut-outs stay centred as the archive cut them: the
+Of those of `ps1-sled` they have a separation of 1 to 5 arcsec and S/N above 20 in r. Cut-outs stay centred as the archive cut them: the
 benchmark recentres them on their peak, which asks for a few pixels more, and so loses some.
 """
 

@@ -41,7 +41,7 @@ class Grid:
     pad: float = 2
     graded: bool = False
     limit: float = np.inf
-    grading: tuple[float, float, float] = (7.0, 0.7, 1.5)
+    grading: tuple[float, float, float] = (7.0, 0.6, 1.5)
 
     @property
     def half(self) -> int:

@@ -6,7 +6,7 @@ OUT    ?= build/demo
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow bench lint clean
+.PHONY: help demo test test-slow bench peers lint clean
 
 help:
 	@echo "make demo    install, then the whole chain at small size: simulate, train, judge (10 minutes on 2 cores)"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-slow  the tests of many draws, and those against slow peers"
 	@echo "make lint    formatting, lint, import floors, types only"
 	@echo "make bench   every figure, timed beside its peer, one JSON line each"
+	@echo "make peers   environments of the peers that cannot be installed beside twin, for benchmarks/lens_peers.py"
 	@echo "make clean   remove what the commands above made"
 
 # Stamp files make a second call quick: pip runs again only when what is to be installed has changed.
@@ -46,6 +47,13 @@ test-slow: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@for file in benchmarks/[!_]*.py; do $(BIN)/python "$$file" || exit 1; done
+
+peers: build/peers/caustics/.run build/peers/jaxtronomy/.run
+
+build/peers/%/.run: benchmarks/%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage

@@ -12,24 +12,25 @@ users do. CPU seconds of the process, medians.
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from _report import figure
-from numpyro import handlers
+from _report import cpu_seconds, figure
 
 from twin.numerics.devices import setup_devices
-from twin.numerics.fourier import Spectrum
-from twin.observatory.state import ImagerState
-from twin.simulators.base import Canvas
+
+setup_devices(1)  # before JAX reads its environment
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+from numpyro import handlers  # noqa: E402
+
+from twin.numerics.fourier import Spectrum  # noqa: E402
+from twin.observatory.state import ImagerState  # noqa: E402
+from twin.simulators.base import Canvas  # noqa: E402
 
 FWHM = (1.29, 1.18, 1.11)  # arcsec, in g, r, z
 KERNEL = 33  # pixels
@@ -68,15 +69,6 @@ def with_members(truth: Truth, count: int) -> Truth:
         "member_b0": jnp.where(there, truth["member_b0"], 0.0),
         "member_mag": jnp.where(there[:, None], truth["member_mag"], jnp.nan),
     }
-
-
-def cpu_seconds(run: Callable[[], Any], runs: int) -> float:
-    taken = []
-    for _ in range(runs):
-        begin = time.process_time()
-        run()
-        taken.append(time.process_time() - begin)
-    return statistics.median(taken)
 
 
 def lenstronomy_bands(truth: Truth, state: ImagerState, recipe: Any, samples: int, exact: bool) -> list[Any]:
@@ -164,7 +156,6 @@ def lenstronomy_bands(truth: Truth, state: ImagerState, recipe: Any, samples: in
 
 
 def main() -> None:
-    setup_devices(1)
     from twin.recipe import load_recipe
     from twin.simulators.cluster.simulator import _draw
 
@@ -182,12 +173,11 @@ def main() -> None:
     empty = truth | {"field_mag": jnp.full_like(truth["field_mag"], jnp.nan)}
     for count in (0, 10, 100, 300):
         of = with_members(empty, count)
-        jax.block_until_ready(draw(of, state))
-        cost[count] = cpu_seconds(partial(lambda of: jax.block_until_ready(draw(of, state)), of), RUNS)
+        cost[count] = cpu_seconds(partial(lambda of: jax.block_until_ready(draw(of, state)), of), 1, RUNS)
     compiled = draw._cache_size()
     hundred = with_members(truth, 100)
     frame = np.asarray(draw(hundred, state)["expected"], float)
-    taken = cpu_seconds(lambda: jax.block_until_ready(draw(hundred, state)), RUNS)
+    taken = cpu_seconds(lambda: jax.block_until_ready(draw(hundred, state)), 1, RUNS)
 
     figure("cluster_frames_per_cpu_second", 1 / taken, "1/s")
     figure("cluster_member_cost", cost[300] / cost[10], "")
@@ -203,7 +193,7 @@ def main() -> None:
     def three() -> None:
         theirs[:] = [draw_band() for draw_band in bands]
 
-    seconds = cpu_seconds(three, 1)
+    seconds = cpu_seconds(three, 1, 1)
     figure("cluster_vs_lenstronomy", 1 / taken, "1/s", "lenstronomy ImageModel S=3 fft_static", 1 / seconds)
     inner = (slice(16, -16), slice(16, -16))  # within half a kernel of the edge both miss light from outside
     peak = frame.max()

@@ -117,9 +117,7 @@ def main() -> None:
     figure("galaxy_vs_galsim", 1 / mine, "1/s", peer, 1 / theirs)
     errors: tuple[list[float], list[float]] = ([], [])
     for k in range(CHECKED):
-        exact = galsim_frame(
-            one(k), folding_threshold=5e-4, maxk_threshold=1e-4, kvalue_accuracy=1e-7, maximum_fft_size=16384
-        )
+        exact = galsim_frame(one(k), **FINE)
         for found, image in zip(errors, (frames[k], galsim_frame(one(k))), strict=True):
             found.append(float(np.abs(image - exact).max() / exact.max()))
     figure("galaxy_error_worst", max(errors[0]), "of the peak", "GalSim as timed", max(errors[1]), less_is_better=True)

@@ -262,6 +262,7 @@ def test_another_folder_is_refused(tmp_path, source):
 def test_the_real_ones(tmp_path, real_data):
     want = {
         "ps1-neighbours": 222,
+        "ps1-quasars": 146,
         "hst-galaxies": 17,
         "lensed-quasars": 46,
         "euclid-q1": 3,

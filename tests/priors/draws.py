@@ -47,8 +47,8 @@ def prior(given: dict[str, Any]) -> Noting:
 
 
 def program(p: fields.Prior, name: str) -> Callable[[], fields.Truth]:
-    """A class with its interlopers, as recipes run it."""
-    return lambda: {**fields.CLASSES[name](p), **fields.interlopers(p)}
+    """A class with its interlopers and faint galaxies, as recipes run it."""
+    return lambda: {**fields.CLASSES[name](p), **fields.interlopers(p), **fields.faint_galaxies(p)}
 
 
 def by_quantiles(model: Callable[[], Any], seed: int = 0) -> tuple[Any, Any]:

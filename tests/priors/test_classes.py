@@ -100,6 +100,28 @@ def test_interlopers_fill_the_frame_but_not_its_middle(name: str, truths: dict[s
         assert stats.binomtest(int(there.sum()), N, p).pvalue > 1e-4
 
 
+def test_faint_galaxies_are_as_many_as_the_sky_holds(truths: dict[str, draws.Values]) -> None:
+    """Below i of 21, 46 x 10^(0.31 (i - 25)) an arcmin^2 and of Poisson's scatter, brightest first, anywhere."""
+    t = truths["star"]
+    side = 2.2 * draws.HALF_SIDE
+    mean = t["faint_density"] * (side / 60) ** 2 * 46  # i < 25 but for those brighter than 21
+    i = t["faint_mag"][:, :, 2]
+    assert np.all(np.diff(i, axis=1) >= 0)
+    assert i.min() >= fields.FAINT_BRIGHTEST
+    assert i[:, 0] == pytest.approx(t["faint_mag"][:, 0, 1] - t["faint_ri"][:, 0], abs=1e-4)
+    expected = mean * (10 ** (0.31 * (23.0 - 25)) - 10 ** (0.31 * (21 - 25)))
+    found = (i < 23.0).sum(1)  # hardly ever all of them
+    assert (found == fields.FAINT).mean() < 0.01
+    assert found.mean() == pytest.approx(expected.mean(), rel=0.05)
+    assert np.var(found - expected) == pytest.approx(expected.mean(), rel=0.1)
+    first = mean[:, None] * (10 ** (0.31 * (i - 25)) - 10 ** (0.31 * (21 - 25)))
+    assert is_uniform(np.exp(-first[:, 0]))
+    assert not is_uniform(np.exp(-1.1 * first[:, 0]))  # a tenth more of them would be seen
+    assert is_uniform(np.exp(-(first[:, -1] - first[:, -2])))
+    for name in ("faint_x", "faint_y"):
+        assert is_uniform((t[name] / side + 0.5).ravel())
+
+
 def test_blends_hold_a_star_or_a_galaxy_beside_the_first(truths: dict[str, draws.Values]) -> None:
     law = LAWS["blend_distance"]
     for name in ("blend", "quasar_star"):

@@ -20,7 +20,8 @@ def test_they_are_what_the_classes_ask_for(priors: dict[str, draws.Noting], draw
 
 @pytest.mark.parametrize("recipe", ["ps1-lens", "csst-lens"])
 def test_shipped_laws_fit(recipe: str) -> None:
-    assert {name: misfit(SITES[name], law) for name, law in draws.shipped_laws(recipe).items()} == dict.fromkeys(SITES)
+    known = dict.fromkeys(name for name in SITES if recipe == "ps1-lens" or not name.startswith("faint_"))
+    assert {name: misfit(SITES[name], law) for name, law in draws.shipped_laws(recipe).items()} == known
 
 
 MISFITS = {

@@ -21,6 +21,8 @@ from twin.priors import sed
 
 Truth = dict[str, Array]
 GALAXY_INTERLOPERS, STAR_INTERLOPERS = 1, 2
+FAINT = 8  # galaxies too faint and small to have a shape from the ground
+FAINT_BRIGHTEST = 21.0  # their brightest i: above it stand the interlopers
 IMAGES = 4
 
 
@@ -63,8 +65,9 @@ def _angle(name: str) -> Array:
     return numpyro.sample(name, dist.Uniform(0.0, np.pi))
 
 
-def _unit(name: str) -> Array:
-    return numpyro.sample(name, dist.Normal(0.0, 1.0))
+def _unit(name: str, size: int | None = None) -> Array:
+    law = dist.Normal(0.0, 1.0)
+    return numpyro.sample(name, law if size is None else law.expand([size]).to_event(1))
 
 
 def _axis_ratio(name: str, scale: float | Array, low: float = 0.2) -> Array:
@@ -104,10 +107,10 @@ def _star(p: Prior, name: str) -> tuple[Array, Array]:
     return jnp.where(dwarf == 1, 1.45 + 0.06 * _unit(f"{name}_mgr"), gr), jnp.where(dwarf == 1, late, ri)
 
 
-def _field_redshift(name: str, r: Array) -> Array:
+def _field_redshift(name: str, r: Array, size: int | None = None) -> Array:
     """Of a field galaxy, about the median of those as bright, 0.2 10^(0.13 (r - 20)) with 0.4 in ln (after VVDS,
     Le Fevre+ 2013, A&A 559, A14)."""
-    return jnp.clip(0.2 * 10 ** (0.13 * (r - 20)) * jnp.exp(0.4 * _unit(f"{name}_z")), 0.01, 6.0)
+    return jnp.clip(0.2 * 10 ** (0.13 * (r - 20)) * jnp.exp(0.4 * _unit(f"{name}_z", size)), 0.01, 6.0)
 
 
 def interlopers(p: Prior) -> Truth:
@@ -131,6 +134,32 @@ def interlopers(p: Prior) -> Truth:
             truth[f"{name}_q"] = _axis_ratio(f"{name}_q", 0.3)
             truth[f"{name}_angle"] = _angle(f"{name}_angle")
     return truth
+
+
+def faint_galaxies(p: Prior) -> Truth:
+    """The FAINT brightest galaxies behind and about the object that are fainter than FAINT_BRIGHTEST in i, anywhere in
+    the frame and a tenth beyond it; none where the recipe has no law of `faint_density`.
+
+    Counts along a line of sight are a Poisson process in N(< i): its arrivals are sums of unit exponentials, and the
+    k-th is the magnitude of the k-th brightest galaxy. `faint_density` is their number over the mean sky's: galaxies
+    cluster.
+    """
+    if "faint_density" not in p.laws:
+        return {}
+    side = 2.2 * p.half_side
+    arcmin2 = p.draw("faint_density") * (side / 60) ** 2
+    u = numpyro.sample("faint_u", dist.Uniform(0.0, 1.0).expand([FAINT]).to_event(1))
+    arrivals = jnp.cumsum(-jnp.log1p(-jnp.minimum(u, 1 - 1e-6)))
+    brighter = pop.galaxies_brighter(FAINT_BRIGHTEST)
+    i = pop.galaxy_count_i(brighter + arrivals / arcmin2)
+    gr, ri = p.draw("faint_gr", size=FAINT), p.draw("faint_ri", size=FAINT)
+    place = numpyro.sample("faint_place", dist.Uniform(-0.5, 0.5).expand([2 * FAINT]).to_event(1)) * side
+    z = None if p.colours is None else _field_redshift("faint", i + ri, FAINT)
+    return {
+        "faint_x": place[:FAINT],
+        "faint_y": place[FAINT:],
+        "faint_mag": p.magnitudes(i + ri, gr, ri, "galaxy", z).T,
+    }
 
 
 def _lens(p: Prior, z_source: Array) -> Truth:

@@ -39,7 +39,6 @@ class Scene(BaseModel):
     lens_components     Sersic components of the lens's light: 1, or 2 with an extended envelope
     source_components   Sersic components of a source: its main body and clumps
     max_images          images of a point source that truth and labels have room for
-    blocks, points      sampled light: blocks of 8 x 8 cells that are refined, points a side of their cells
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,8 +50,6 @@ class Scene(BaseModel):
     lens_components: int = Field(1, ge=1, le=2)
     source_components: int = Field(3, ge=1, le=8)
     max_images: int = Field(5, ge=2, le=12)
-    blocks: int = Field(40, ge=0, le=4096)
-    points: int = Field(4, ge=2, le=12)
 
     @model_validator(mode="after")
     def _ordered(self) -> Scene:

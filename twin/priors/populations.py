@@ -88,3 +88,14 @@ def band_magnitudes(wavelengths_nm: np.ndarray, r: Array, gr: Array, ri: Array) 
             m = r - ri - 0.5 * red * (w - knots[2])
         out.append(m)
     return jnp.stack(out)
+
+
+def galaxies_brighter(i: Array | float) -> Array:
+    """Galaxies per arcmin^2 brighter than i: 46 x 10^(0.31 (i - 25)), good for i of 20.5 to 25.5 (LSST Science Book
+    2009, arXiv:0912.0201, section 3.7.2, after CFHTLS Deep)."""
+    return 46 * 10 ** (0.31 * (jnp.asarray(i) - 25))
+
+
+def galaxy_count_i(brighter: Array) -> Array:
+    """i than which so many galaxies per arcmin^2 are brighter: `galaxies_brighter` turned round."""
+    return 25 + jnp.log10(brighter / 46) / 0.31

@@ -6,6 +6,7 @@ One scene builder for each class of `twin.priors.fields`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import jax
@@ -198,6 +199,15 @@ SCENES: dict[str, Callable[[Canvas, Truth, ImagerState], tuple[Scene, dict[str, 
 }
 
 
+def _with_faint(scene: Scene, truth: Truth, state: ImagerState) -> Scene:
+    """A scene and its faint galaxies, which are points: seeing is wider than they are."""
+    if "faint_mag" not in truth:
+        return scene
+    flux = jax.vmap(counts, (0, None), 1)(truth["faint_mag"], state)
+    faint = Points(truth["faint_x"], truth["faint_y"], flux)
+    return replace(scene, points=faint if scene.points is None else _join(scene.points, faint))
+
+
 def _own(cls: str, scene: Scene) -> Scene:
     """What a class is about: a lens's source, else all but the field's interlopers."""
     galaxies = len(scene.sersics.x) - GALAXY_INTERLOPERS if scene.sersics is not None else 0
@@ -237,7 +247,7 @@ class Fields:
         pass
 
     def truth(self, cls: str, prior: Prior) -> Callable[[], Truth]:
-        return lambda: {**fields.CLASSES[cls](prior), **fields.interlopers(prior)}
+        return lambda: {**fields.CLASSES[cls](prior), **fields.interlopers(prior), **fields.faint_galaxies(prior)}
 
     def render(self, cls: str, truth: Truth, state: ImagerState, canvas: Canvas) -> Rendered:
         scene, parts = SCENES[cls](canvas, truth, state)
@@ -245,7 +255,7 @@ class Fields:
         if canvas.signal:
             own = render(canvas.grid, transfer, _own(cls, scene))
             parts = parts | {"signal": own, "size": _size(cls, truth, parts)}
-        return Rendered(render(canvas.grid, transfer, scene), parts)
+        return Rendered(render(canvas.grid, transfer, _with_faint(scene, truth, state)), parts)
 
     def labels(self, cls: str, truth: Truth, rendered: Rendered, state: ImagerState) -> dict[str, Array]:
         if cls not in LENS_CLASSES:

@@ -101,15 +101,14 @@ def test_other_simulators(name: str, cls: str, tolerance: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["csst-cluster-arcs", "legacy-cluster-arcs"])
 def test_clusters(name: str) -> None:
-    """Off the frame's edges, where the kernels miss the light of galaxies outside."""
+    """To the frame's edges: what lies outside is blurred in."""
     r = load_recipe(name)
     witness, exposure = Witness(r), r.exposures(1, 0, 1)[0]
     truth, fast = (
         np.asarray(v) for v in kernel(name, r.config.frame.npix, "arcs")(jnp.uint32(0), jnp.asarray(exposure))
     )
     slow = witness.expected("arcs", truth, witness.state(exposure))
-    inner = (slice(None), *2 * (slice(witness.reference.margin, -witness.reference.margin),))
-    assert np.abs(slow - fast)[inner].max() < 3e-3 * slow.max()
+    assert np.abs(slow - fast).max() < 3e-3 * slow.max()
 
 
 @cache

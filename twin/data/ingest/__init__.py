@@ -13,6 +13,7 @@ from twin.data.ingest import (
     hst_galaxies,
     jwst_arcs,
     ps1_neighbours,
+    ps1_quasars,
     ps1_sled,
     samana,
 )
@@ -39,6 +40,7 @@ class Reader(Protocol):
 READERS: dict[str, Reader] = {
     "ps1-sled": ps1_sled,
     "ps1-neighbours": ps1_neighbours,
+    "ps1-quasars": ps1_quasars,
     "hst-galaxies": hst_galaxies,
     "lensed-quasars": samana,
     "euclid-q1": euclid_q1,

@@ -28,14 +28,22 @@ def can_read(path: Path) -> bool:
 def read(path: Path) -> Records:
     """Neighbours and field objects beside a lens, in the order of `ps1-sled`, with its columns."""
     every = ps1_sled.read(path)
+    beside = np.array([kind != "lens" and bool(near) for kind, near in _pairs(every)])
+    records = middle_of(every, beside)
+    if records is None:
+        raise UserError(f"no object beside a lens is complete in {SIZE}x{SIZE} pixels", file=path)
+    notes = [f"{records.n} of {beside.sum()} objects beside lenses are complete in {SIZE}x{SIZE} pixels"]
+    return replace(records, notes=notes)
+
+
+def middle_of(every: Records, chosen: np.ndarray) -> Records | None:
+    """The middle SIZE x SIZE pixels of those of the `chosen` objects (n,) that are complete there; None for no one."""
     side = every.spec["frame"].shape[-1]
     edge = (side - SIZE) // 2
     middle = np.s_[..., edge : edge + SIZE, edge : edge + SIZE]
-    beside = np.array([kind != "lens" and bool(near) for kind, near in _pairs(every)])
-    whole = (every.arrays["valid"][middle] == 1).all(axis=(1, 2, 3))
-    index = np.flatnonzero(beside & whole)
+    index = np.flatnonzero(chosen & (every.arrays["valid"][middle] == 1).all(axis=(1, 2, 3)))
     if not index.size:
-        raise UserError(f"no object beside a lens is complete in {SIZE}x{SIZE} pixels", file=path)
+        return None
     arrays = {name: values[index] for name, values in every.arrays.items()}
     arrays |= {name: arrays[name][middle] for name in ("frame", "valid")} | {"object_id": np.arange(len(index))}
     stamp = {
@@ -44,8 +52,7 @@ def read(path: Path) -> Records:
     attrs = {**every.spec.attrs, "wcs": stamp_wcs((SIZE, SIZE), every.spec.attrs["pixel_scale"])}
     spec = DatasetSpec(tuple(stamp.get(array.name, array) for array in every.spec.arrays), attrs)
     catalogue = {name: [values[i] for i in index] for name, values in every.catalogue.items()}
-    notes = [f"{len(index)} of {beside.sum()} objects beside lenses are complete in {SIZE}x{SIZE} pixels"]
-    return Records(spec, arrays, catalogue, every.sha256, notes)
+    return Records(spec, arrays, catalogue, every.sha256, [])
 
 
 def _pairs(records: Records) -> list[tuple[str, str]]:

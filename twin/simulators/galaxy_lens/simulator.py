@@ -67,7 +67,7 @@ def lensed_source(canvas: Canvas, truth: Truth, scene: prior.Scene, state: Image
     cell = canvas.grid.pixel_scale / (canvas.cells * canvas.subsamples)
     light = source_light(truth, scene, flux)
     samples = quadrature.bin_cells(
-        quadrature.integrate(light, side, cell, scene.blocks, scene.points), canvas.subsamples
+        quadrature.integrate(light, side, cell, canvas.blocks, canvas.points), canvas.subsamples
     )
     if scene.source_components == 1:
         return LightMap(samples[0], flux[:, 0])

@@ -26,6 +26,9 @@ _KERNELS = (
     0.10,
     0.26,
 )  # standard deviation of what a particle stands for, in scale lengths: inside, outside
+_DUSTY = 2.0  # times the pixel's Nyquist limit: what dust takes of thin discs and small bulges needs finer waves
+_MARGIN = 4  # pixels of maps around the frame
+_BEYOND = 0.75, 0.85  # of the frame's side from its middle: where a nucleus that has left begins to fade, and is gone
 _WITHIN = np.cumsum(encounter.WEIGHTS), np.arange(encounter.PARTICLES, dtype=np.float32)  # light within a particle
 
 
@@ -34,19 +37,21 @@ class Sketch:
     """What is in a frame before PSF and noise.
 
     sharp    spectrum (B, 2 half, half), still to be integrated over the pixel
-    smooth   maps (B, n, n) [counts a cell], or their spectrum on the low frequencies; None where there is none
+    smooth   maps (B, n, n) [counts a cell], or their spectrum; None where there is none
     features maps (npix, npix) of the middle band [counts a pixel] of what stands out, by name
+    grid     frequencies of `smooth`; None = the studio's low ones
     """
 
     sharp: Spectrum
     smooth: Array | Spectrum | None
     features: dict[str, Array]
     parts: dict[str, Array]
+    grid: Grid | None = None
 
 
 @dataclass(frozen=True)
 class Studio:
-    """Frame, cells and frequencies that sampled light needs: to 1.25 times the pixel's Nyquist limit."""
+    """Frame, cells and frequencies that sampled light needs: `low`, to 1.25 times the pixel's Nyquist limit."""
 
     canvas: Canvas
     cells: int
@@ -58,20 +63,26 @@ class Studio:
 
     @cached_property
     def low(self) -> Grid:
-        return replace(self.grid, limit=0.625 / self.grid.pixel_scale)
+        return self.up_to(1.25)
+
+    def up_to(self, factor: float) -> Grid:
+        """The frame's frequencies up to `factor` times the pixel's Nyquist limit, or as far as they go."""
+        limit = 0.5 * factor / self.grid.pixel_scale
+        return replace(self.grid, limit=min(limit, self.grid.limit))
 
     @cached_property
     def fine(self) -> Cells:
-        return Cells(self.grid, self.cells)
+        # `spectrum` tells the cells a pixel from the map's side: less than one more for all of the margin
+        return Cells(self.grid, self.cells, min(_MARGIN, (self.grid.npix - 1) // (2 * self.cells)))
 
     @property
     def middle(self) -> int:
         """Band in which features are judged."""
         return len(self.wavelengths) // 2
 
-    def lowered(self, s: Spectrum) -> Spectrum:
-        """The low frequencies of a spectrum (..., 2 half, half)."""
-        h, k = self.grid.half, self.low.half
+    def lowered(self, s: Spectrum, low: Grid) -> Spectrum:
+        """The frequencies `low` of a spectrum (..., 2 half, half)."""
+        h, k = self.grid.half, low.half
         re, im = (jnp.concatenate([v[..., :k, :k], v[..., h : h + k, :k]], -2) for v in s)
         return re, im
 
@@ -124,7 +135,11 @@ def star(studio: Studio, truth: Truth, state: ImagerState) -> Sketch:
 
 
 def disc(studio: Studio, truth: Truth, state: ImagerState) -> Sketch:
-    """Bulge, disc and bar in closed form; arms, ring, clumps and what dust takes of everything sampled."""
+    """Bulge, disc and bar in closed form; arms, ring, clumps and what dust takes of everything sampled.
+
+    Dust takes of the light that the closed forms have in the cells, no other: what it leaves is never less than
+    nothing.
+    """
     f_u, f_v = shapes.turned(studio.grid, truth["galaxy_angle"])
     cos_i = truth["cos_inclination"]
     profiles = {
@@ -135,17 +150,21 @@ def disc(studio: Studio, truth: Truth, state: ImagerState) -> Sketch:
         profiles["bar"] = shapes.ferrers_bar(f_u, f_v, truth["bar_length"], truth["bar_q"], truth["bar_angle"], cos_i)
     light = [(counts(truth[f"{name}_mag"], state), profile) for name, profile in profiles.items()]
     sharp = _moved(studio.grid, truth["galaxy_x"], truth["galaxy_y"], *light)
-    sampled, features = _sampled(studio, truth, state)
-    return Sketch(sharp, sampled, features, {})
-
-
-def _sampled(studio: Studio, truth: Truth, state: ImagerState) -> tuple[Array | None, dict[str, Array]]:
-    """Maps (B, n, n) of young light as dust leaves it, less what dust takes of the old; and what stands out."""
+    grid = studio.up_to(_DUSTY) if "dust_tau" in truth else studio.low
     if "dust_tau" in truth and "arm_mag" not in truth:
-        plain, depth = maps.edge_on_disc(studio.fine, truth)
-        law = shapes.extinction(studio.wavelengths, truth["z_galaxy"])[:, None, None]
-        lost, feature = _taken(studio, _old(studio, truth, state, plain), maps.well_mixed(law * depth))
-        return -lost, {"dust": feature}
+        depth = maps.edge_on_dust(studio.fine, truth)
+        passed = maps.well_mixed(shapes.extinction(studio.wavelengths, truth["z_galaxy"])[:, None, None] * depth)
+        lost, feature = _taken(studio, _old(studio, truth, light, grid), passed)
+        return Sketch(sharp, -lost, {"dust": feature}, {}, grid)
+    sampled, features = _sampled(studio, truth, state, light, grid)
+    return Sketch(sharp, sampled, features, {}, grid)
+
+
+def _sampled(
+    studio: Studio, truth: Truth, state: ImagerState, closed: list[tuple[Array, Array]], grid: Grid
+) -> tuple[Array | None, dict[str, Array]]:
+    """Maps (B, n, n) of young light as dust leaves it, less what dust takes of the old (flux and transform of each
+    component); and what stands out."""
     if not {"arm_mag", "ring_mag", "clump_mag"} & truth.keys():
         return None, {}
     cells, plane = studio.fine, Plane.of(studio.fine, truth)
@@ -167,17 +186,20 @@ def _sampled(studio: Studio, truth: Truth, state: ImagerState) -> tuple[Array | 
     }
     if "dust_tau" in truth:
         law = shapes.extinction(studio.wavelengths, truth["z_galaxy"])[:, None, None]
-        old = _old(studio, truth, state, plain)
-        if "bar_mag" in truth:
-            old = old + _flux(truth, "bar", state) * maps_of["bar"][0]
-        lost, features["dust"] = _taken(studio, old + light, maps.half_behind(law * maps.arm_dust(plane, truth)))
+        passed = maps.half_behind(law * maps.arm_dust(plane, truth))
+        lost, features["dust"] = _taken(studio, _old(studio, truth, closed, grid) + light, passed)
         light = light - lost
     return light, features
 
 
-def _old(studio: Studio, truth: Truth, state: ImagerState, disc: Array) -> Array:
-    """Bulge and disc (B, n, n) where they are drawn in closed form, as dust needs to know them."""
-    return _flux(truth, "bulge", state) * maps.bulge(studio.fine, truth) + _flux(truth, "disc", state) * disc
+def _old(studio: Studio, truth: Truth, closed: list[tuple[Array, Array]], grid: Grid) -> Array:
+    """Light (B, n, n) in the cells of what is drawn in closed form, (flux (B,), transform) each."""
+    h, k = studio.grid.half, grid.half
+    total: Array | float = 0.0
+    for flux, profile in closed:
+        kept = jnp.concatenate([profile[:k, :k], profile[h : h + k, :k]])
+        total = total + flux[:, None, None] * studio.fine.light(grid, kept, truth["galaxy_x"], truth["galaxy_y"])
+    return jnp.asarray(total)
 
 
 def _taken(studio: Studio, light: Array, passed: Array) -> tuple[Array, Array]:
@@ -207,7 +229,7 @@ def merger(studio: Studio, truth: Truth, state: ImagerState) -> Sketch:
     f_u, f_v = shapes.turned(studio.grid, jnp.float32(0))
     for k in (0, 1):
         profile = shapes.sersic(f_u, f_v, truth[f"bulge{k}_radius"], jnp.float32(1), truth[f"bulge{k}_n"])
-        light = counts(truth[f"bulge{k}_mag"], state), profile
+        light = counts(truth[f"bulge{k}_mag"], state) * _inside(studio, nucleus_x[k], nucleus_y[k]), profile
         more = _moved(studio.grid, nucleus_x[k], nucleus_y[k], light)
         re, im = re + more[0], im + more[1]
     x, y = sky(now.discs)
@@ -215,7 +237,7 @@ def merger(studio: Studio, truth: Truth, state: ImagerState) -> Sketch:
     low = studio.low
     squared = (low.fx[None, :] ** 2 + low.fy[:, None] ** 2).astype(np.float32)
     scales = jnp.stack([truth["disc0_scale"], truth["disc1_scale"]])
-    widths = (scales[:, None] * jnp.asarray(_KERNELS)).reshape(4)
+    widths = jnp.maximum((scales[:, None] * jnp.asarray(_KERNELS)).reshape(4), studio.fine.finest)
     blur = jnp.exp((-2 * np.pi**2 * widths**2)[:, None, None] * squared)
     part_re, part_im = spectrum(low, splats)
     weights = jnp.stack([flux[0], flux[0], flux[1], flux[1]], 1)  # (B, 4)
@@ -239,6 +261,14 @@ def merger(studio: Studio, truth: Truth, state: ImagerState) -> Sketch:
     return Sketch((re, im), smooth, features, {"strayed": jnp.sum(share * now.strayed), "separation": separation})
 
 
+def _inside(studio: Studio, x: Array, y: Array) -> Array:
+    """1, fading to 0 for what has left the frame so far that the period of its finest waves would bring it back: as far
+    as 1.4 sides from its middle, on the other side."""
+    grid, (near, far) = studio.grid, _BEYOND
+    distance = jnp.maximum(jnp.abs(x), jnp.abs(y)) * (1 / (grid.npix * grid.pixel_scale))
+    return jnp.clip((far - distance) * (1 / (far - near)), 0.0, 1.0)
+
+
 def _splat(cells: Cells, x: Array, y: Array) -> Array:
     """Particles (2, N) of both discs on the nearest cells: (4, n, n), inner and outer ones of each disc apart."""
     n = len(cells.axis)
@@ -260,10 +290,12 @@ def develop(studio: Studio, sketch: Sketch, around: Spectrum, state: ImagerState
     transfer = studio.canvas.transfer(state)
     sharp = ((sketch.sharp[0] + around[0]) * grid.pixel, (sketch.sharp[1] + around[1]) * grid.pixel)
     expected = image(grid, product(transfer, sharp))
-    low_transfer = studio.lowered(transfer)
+    low_transfer = studio.lowered(transfer, low)
     if sketch.smooth is not None:
-        maps_low = sketch.smooth if isinstance(sketch.smooth, tuple) else spectrum(low, sketch.smooth)
-        expected = expected + image(low, product(low_transfer, (maps_low[0] * low.pixel, maps_low[1] * low.pixel)))
+        at = sketch.grid or low
+        passed = low_transfer if at is low else studio.lowered(transfer, at)
+        waves = sketch.smooth if isinstance(sketch.smooth, tuple) else spectrum(at, sketch.smooth)
+        expected = expected + image(at, product(passed, (waves[0] * at.pixel, waves[1] * at.pixel)))
     if not sketch.features:
         return expected, {}
     judged = (low_transfer[0][studio.middle], low_transfer[1][studio.middle])

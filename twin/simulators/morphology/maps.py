@@ -12,30 +12,33 @@ from functools import cached_property
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.scipy.special import ndtr
 
 from twin.numerics import angles
 from twin.numerics.fourier import Grid
-from twin.numerics.sersic import b_n, log_gamma_factor
 from twin.priors.fields import Truth
 from twin.priors.morphology import PATCHES
 from twin.simulators.morphology.shapes import edge_on_profile, ferrers_light
 
 _ORDERS = (2.0, 3.0, 5.0, 8.0)[:PATCHES]  # waves around the disc of what breaks arms into pieces
 _LANE = 0.4  # scale height of dust, of the stars' (Xilouris+ 1999, A&A 344, 868: 0.3 to 0.6)
+_FADE = 0.85  # of the highest frequency
 _POLAR = (np.geomspace(0.02, 15, 56).astype(np.float32), np.linspace(0, 2 * np.pi, 97)[:-1].astype(np.float32))
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Midpoints of `cells` x `cells` cells a pixel over a frame."""
+    """Midpoints of `cells` x `cells` cells a pixel over a frame and `margin` pixels around it: what lies there the PSF
+    brings in, and the edge where maps end rings outside."""
 
     grid: Grid
     cells: int
+    margin: int = 0
 
     @cached_property
     def axis(self) -> np.ndarray:
         """(n,) midpoints [arcsec]."""
-        n = self.grid.npix * self.cells
+        n = (self.grid.npix + 2 * self.margin) * self.cells
         return ((np.arange(n) - (n - 1) / 2) * self.size).astype(np.float32)
 
     @property
@@ -54,10 +57,30 @@ class Cells:
         dx, dy = self.axis[None, :] - x, self.axis[:, None] - y
         return cos * dx + sin * dy, cos * dy - sin * dx
 
+    def light(self, low: Grid, profile: Array, x: Array, y: Array) -> Array:
+        """Light (n, n) of a component at (x, y) [arcsec] in the cells, of its transform (2 half, half) on the
+        frequencies `low`, real for it is centred on the origin.
+
+        As sharp as these frequencies allow: they fade out over the last 15 per cent, so that nothing rings below zero.
+        """
+        grid, h = self.grid, low.half
+        ends = low.fx[-1]
+        outer = np.clip((np.hypot(low.fx[None, :], low.fy[:, None]) / ends - _FADE) / (1 - _FADE), 0, 1)
+        count = np.where(np.arange(h) == 0, 1.0, 2.0) * low.weight / (grid.npix * grid.pad * self.cells) ** 2
+        once = np.concatenate([np.ones(h), [0.0], np.ones(h - 1)])  # the row ky = 0 stands twice
+        weight = once[:, None] * 0.5 * (1 + np.cos(np.pi * outer)) * count
+        kept = profile * weight.astype(np.float32)
+        (sx, cx), (sy, cy) = (angles.sincos((2 * np.pi * low.fx[:, None]) * (self.axis - v)) for v in (x, y))
+        rows = low.weight[:, None].astype(np.float32)
+        even, odd = kept[:h] + kept[h:], kept[:h] - kept[h:]
+        return (rows * cy).T @ (even @ cx) - (rows * sy).T @ (odd @ sx)
+
     def pixels(self, m: Array) -> Array:
-        """Sums (..., npix, npix) of a map over pixels: strided slices, for a reduction over short axes is slow."""
+        """Sums (..., npix, npix) of a map over the frame's pixels: strided slices, for a reduction over short axes is
+        slow."""
         c = self.cells
-        each = [m[..., i::c, j::c] for i in range(c) for j in range(c)]
+        first, end = c * self.margin, c * (self.margin + self.grid.npix)
+        each = [m[..., first + i : end : c, first + j : end : c] for i in range(c) for j in range(c)]
         return sum(each[1:], each[0])
 
 
@@ -96,11 +119,13 @@ def _wave(r: Array, azimuth: Array, truth: Truth, lag: float = 0.0) -> Array:
     return truth["arm_count"] * (azimuth - truth["arm_start_angle"] - wind) + truth["arm_sense"] * lag
 
 
-def _crests(r: Array, wave: Array, truth: Truth, finest: float) -> Array:
-    """exp(kappa (cos(wave) - 1)), kappa such that arms of width r sin(pitch) / (m kappa^(1/2)) are no narrower than
-    `finest`."""
-    width = (finest / jnp.sin(truth["arm_pitch"])) * truth["arm_count"]
-    unresolved = (width * (1 / r)) ** 2
+def _crests(r: Array, azimuth: Array, wave: Array, truth: Truth, finest: float) -> Array:
+    """exp(kappa (cos(wave) - 1)), kappa such that arms are on the sky no narrower than `finest`: their width is
+    1 / (|gradient of the wave on the sky| kappa^(1/2)), least where the inclination presses them together."""
+    sin, cos = angles.sincos(azimuth)
+    inward = truth["arm_sense"] / jnp.tan(truth["arm_pitch"])
+    along, across = inward * cos + sin, (cos - inward * sin) * (1 / truth["cos_inclination"])
+    unresolved = (along * along + across * across) * (finest * truth["arm_count"] * (1 / r)) ** 2
     return jnp.exp((angles.cos(wave) - 1) / (1 / truth["arm_sharpness"] + unresolved))
 
 
@@ -120,7 +145,8 @@ def _broken(r: Array, azimuth: Array, truth: Truth, finest: float) -> Array:
 def _arm_density(r: Array, azimuth: Array, truth: Truth, finest: float) -> tuple[Array, Array]:
     """(arms, the same disc without them), not normalised."""
     run = _run(r, truth)
-    return run * _crests(r, _wave(r, azimuth, truth), truth, finest) * _broken(r, azimuth, truth, finest), run
+    crests = _crests(r, azimuth, _wave(r, azimuth, truth), truth, finest)
+    return run * crests * _broken(r, azimuth, truth, finest), run
 
 
 def arms(plane: Plane, truth: Truth) -> tuple[Array, Array]:
@@ -135,16 +161,29 @@ def arms(plane: Plane, truth: Truth) -> tuple[Array, Array]:
 
 
 def ring(plane: Plane, truth: Truth) -> Array:
-    """Gaussian ring of unit flux, brighter here and fainter there."""
-    radius, width = truth["ring_radius"], truth["ring_width"]
+    """Gaussian ring of unit flux, brighter here and fainter there, on the sky no narrower than `finest`."""
+    radius = truth["ring_radius"]
 
-    def patches(azimuth: Array) -> Array:
-        each = [angles.cos(order * azimuth + truth["patch_phase"][k]) for k, order in enumerate(_ORDERS)]
-        return jnp.exp(truth["flocculence"] * np.float32(np.sqrt(2 / len(_ORDERS))) * sum(each[1:], each[0]))
+    def density(r: Array | float, azimuth: Array) -> tuple[Array, Array]:
+        """(light by area, the same integrated over radius) at azimuths, not normalised."""
+        sin, cos = angles.sincos(azimuth)
+        # gradients of radius and, at the ring, of azimuth on the sky
+        inverse = 1 / truth["cos_inclination"]
+        outward = jnp.sqrt(cos**2 + (sin * inverse) ** 2)
+        around2 = (sin**2 + (cos * inverse) ** 2) * (plane.finest / radius) ** 2
+        width = jnp.maximum(truth["ring_width"], plane.finest * outward)
+        waves: Array | float = 0.0
+        for k, order in enumerate(_ORDERS):
+            short = order**2 * around2  # (finest times wave number)^2, as in arms
+            waves = waves + angles.cos(order * azimuth + truth["patch_phase"][k]) / (1 + short * short * 4)
+        bright = jnp.exp(truth["flocculence"] * np.float32(np.sqrt(2 / len(_ORDERS))) * waves)
+        # the same light in every direction, however wide: integral of r exp(-(r - R)^2 / 2 w^2) from 0 on
+        x = radius * (1 / width)
+        along = width * (jnp.exp(-0.5 * x * x) * width + np.float32(np.sqrt(2 * np.pi)) * radius * ndtr(x))
+        return bright * jnp.exp(-0.5 * ((r - radius) * (1 / width)) ** 2) / along, bright
 
-    total = jnp.mean(patches(jnp.asarray(_POLAR[1]))) * np.float32((2 * np.pi) ** 1.5) * radius * width
-    light = jnp.exp(-0.5 * ((plane.r - radius) * (1 / width)) ** 2) * patches(plane.azimuth)
-    return light * (plane.area / total)
+    total = jnp.mean(density(radius, jnp.asarray(_POLAR[1]))[1]) * np.float32(2 * np.pi)
+    return density(plane.r, plane.azimuth)[0] * (plane.area / total)
 
 
 def exponential(plane: Plane, scale: Array) -> Array:
@@ -173,31 +212,20 @@ def bar(plane: Plane, truth: Truth) -> tuple[Array, Array]:
     return ferrers_light(p, s, q) * area, ferrers_light(p * (1 / wide), s * (1 / wide), jnp.ones_like(q)) * (area / q)
 
 
-def bulge(cells: Cells, truth: Truth) -> Array:
-    """Sersic bulge of unit flux, its cusp blunted within a pixel: only what dust takes of it is sampled."""
+def edge_on_dust(cells: Cells, truth: Truth) -> Array:
+    """Optical depth in V along the line of sight of a nearly edge-on disc: the stars' law |u| / h K_1(|u| / h)
+    sech^2(v / h_z) (van der Kruit & Searle 1981), thinner, as long as theirs, shifted to the near side where a tilted
+    disc shows it."""
     u, v = cells.turned(truth["galaxy_x"], truth["galaxy_y"], truth["galaxy_angle"])
-    q, n, radius = truth["bulge_q"], truth["bulge_n"], truth["bulge_radius"]
-    b = b_n(n)
-    r2 = (q * u * u + v * v * (1 / q) + cells.finest**2) * (1 / radius**2)
-    log_light = -b * (jnp.exp(jnp.log(r2) * (0.5 / n)) - 1) - log_gamma_factor(n, b)
-    return jnp.exp(log_light) * (cells.size / radius) ** 2
-
-
-def edge_on_disc(cells: Cells, truth: Truth) -> tuple[Array, Array]:
-    """(disc of unit flux as nearly edge-on discs look, optical depth in V along the line of sight) of the same disc.
-
-    Stars: |u| / h K_1(|u| / h) sech^2(v / h_z) (van der Kruit & Searle 1981), its height widened by the tilt. Dust: the
-    same law, thinner, as long as the stars', shifted to the near side where a tilted disc shows it.
-    """
-    u, v = cells.turned(truth["galaxy_x"], truth["galaxy_y"], truth["galaxy_angle"])
-    scale, height, cos_i = truth["disc_scale"], truth["disc_height"], truth["cos_inclination"]
-    run = edge_on_profile(jnp.abs(u) * (1 / scale))
-    tilt = 0.8 * scale * cos_i
-    tall, thin = jnp.sqrt(height**2 + tilt**2), jnp.sqrt((_LANE * height) ** 2 + (0.5 * tilt) ** 2 + cells.finest**2)
-    light = run * _sech2(v * (1 / tall)) * (cells.size**2 / (2 * np.pi * scale * tall))
+    scale, height, tilt = (
+        truth["disc_scale"],
+        truth["disc_height"],
+        0.4 * truth["disc_scale"] * truth["cos_inclination"],
+    )
+    thin = jnp.sqrt((_LANE * height) ** 2 + tilt**2 + cells.finest**2)
     # the column of an exponential disc seen from the edge, R K_1 / h_z, of a central column tau seen face-on
-    depth = truth["dust_tau"] * (scale / thin) * run * _sech2((v - 0.5 * tilt) * (1 / thin))
-    return light, depth
+    run = edge_on_profile(jnp.abs(u) * (1 / scale))
+    return truth["dust_tau"] * (scale / thin) * run * _sech2((v - tilt) * (1 / thin))
 
 
 def _sech2(x: Array) -> Array:
@@ -207,7 +235,8 @@ def _sech2(x: Array) -> Array:
 
 def arm_dust(plane: Plane, truth: Truth) -> Array:
     """Optical depth in V along the line of sight: lanes on the inner edge of the arms over a thin layer."""
-    lanes = _crests(plane.r, _wave(plane.r, plane.azimuth, truth, 0.9), truth, plane.finest)
+    wave = _wave(plane.r, plane.azimuth, truth, 0.9)
+    lanes = _crests(plane.r, plane.azimuth, wave, truth, plane.finest)
     return (
         (truth["dust_tau"] / truth["cos_inclination"])
         * jnp.exp(-plane.r * (0.6 / truth["disc_scale"]))

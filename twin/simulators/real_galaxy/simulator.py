@@ -44,12 +44,11 @@ logger = logging.getLogger(__name__)
 class RealScene(BaseModel):
     """The `scene:` section.
 
-    catalogue       file in the GalSim RealGalaxy format: beside the recipe, or under TWIN_REAL_DATA
-    psf             FITS image or NumPy .npz of one PSF for all of its galaxies; None = each has its own
-    level           of the original OTF; what it cut deeper is left out
-    smooth          standard deviation of what a lensed galaxy is smoothed with [arcsec at its own size]
-    noise           of the original images in galaxies that are not lensed: removed, or kept as it was observed
-    blocks, points  sampled light: blocks of 8 x 8 cells that are refined, points a side of their cells
+    catalogue  file in the GalSim RealGalaxy format: beside the recipe, or under TWIN_REAL_DATA
+    psf        FITS image or NumPy .npz of one PSF for all of its galaxies; None = each has its own
+    level      of the original OTF; what it cut deeper is left out
+    smooth     standard deviation of what a lensed galaxy is smoothed with [arcsec at its own size]
+    noise      of the original images in galaxies that are not lensed: removed, or kept as it was observed
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,8 +57,6 @@ class RealScene(BaseModel):
     level: float = Field(LEVEL, ge=0.005, le=0.5)
     smooth: float = Field(SMOOTH, ge=0, le=1)
     noise: Literal["remove", "keep"] = "remove"
-    blocks: int = Field(40, ge=0, le=4096)
-    points: int = Field(4, ge=2, le=12)
 
 
 def _find(text: str, key: str) -> Path:
@@ -122,7 +119,7 @@ class RealLens:
 
         side = canvas.grid.npix * canvas.cells * canvas.subsamples
         cell = canvas.grid.pixel_scale / (canvas.cells * canvas.subsamples)
-        samples = quadrature.integrate(brightness, side, cell, self.scene.blocks, self.scene.points)
+        samples = quadrature.integrate(brightness, side, cell, canvas.blocks, canvas.points)
         light = LightMap(quadrature.bin_cells(samples, canvas.subsamples)[0], counts(truth["source_mag"], state))
         transfer = canvas.transfer(state)
         sersics = _sersic(truth, state, _lens_light(), *FIELD_GALAXIES)

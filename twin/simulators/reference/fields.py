@@ -33,6 +33,8 @@ def around(sky: Sky, truth: Truth, state: ImagerState) -> None:
             sky.galaxies.append(_galaxy(truth, state, name))
         else:
             sky.stars.append(_star(truth, state, name))
+    for x, y, magnitude in zip(*(truth.get(f"faint_{key}", ()) for key in ("x", "y", "mag")), strict=True):
+        sky.stars.append(Star(float(x), float(y), counts(magnitude, state)))
 
 
 def _galaxy(truth: Truth, state: ImagerState, name: str, place: str | None = None, **given: float) -> Galaxy:

@@ -41,7 +41,7 @@ class Grid:
     pad: float = 2
     graded: bool = False
     limit: float = np.inf
-    grading: tuple[float, float, float] = (7.0, 0.6, 1.5)
+    grading: tuple[float, float, float] = (7.0, 0.7, 1.5)
 
     @property
     def half(self) -> int:
@@ -71,7 +71,7 @@ class Grid:
     @cached_property
     def _nodes(self) -> tuple[np.ndarray, np.ndarray]:
         u, spacing = self._unlimited
-        kept = min(len(u), 8 * int(np.ceil((np.count_nonzero(u * self.step <= self.limit) + 1) / 8)))
+        kept = min(len(u), 8 * int(np.ceil(np.count_nonzero(u * self.step <= self.limit) / 8)))
         return u[:kept], spacing[:kept]
 
     @property

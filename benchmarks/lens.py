@@ -103,17 +103,23 @@ def shared_psf(psf: np.ndarray, noise: bool, midpoints: int = 0) -> Any:
     transfer = wave_y @ psf @ wave_x.T
     re, im = jnp.asarray(transfer.real, jnp.float32), jnp.asarray(transfer.imag, jnp.float32)
 
-    def frame(key: Any, row: dict[str, Any]) -> Any:
+    def frame(grain: Any, row: dict[str, Any]) -> Any:
         source, light = brightness(row)
         if midpoints:
             fine = [integrate(part, midpoints * SIDE, PIXEL / midpoints, 0, 1) for part in (source, light)]
             total = bin_cells(fine[0] + fine[1], midpoints)[0]
         else:
             total = (integrate(source, SIDE, PIXEL, *SOURCE) + integrate(light, SIDE, PIXEL, *LIGHT))[0]
-        out = image(grid, product((re, im), spectrum(grid, total)))
-        return out + 1e-4 * jax.random.normal(key, out.shape) if noise else out
+        return grain + image(grid, product((re, im), spectrum(grid, total)))
 
-    return jax.jit(lambda keys, rows: jax.lax.map(lambda a: frame(*a), (keys, rows), batch_size=8))
+    def grains(key: Any) -> Any:
+        return 1e-4 * jax.random.normal(key, (SIDE, SIDE)) if noise else jnp.zeros((), jnp.float32)
+
+    def frames(keys: Any, rows: dict[str, Any]) -> Any:
+        # random numbers in a loop of their own: in one with the frame, XLA draws them three times over
+        return jax.lax.map(lambda a: frame(*a), (jax.lax.map(grains, keys, batch_size=8), rows), batch_size=8)
+
+    return jax.jit(frames)
 
 
 def own_psf() -> tuple[Any, Any]:

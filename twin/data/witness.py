@@ -190,10 +190,9 @@ def witness(
             kernels[cls] = _kernel(recipe, cls)
         fast = np.asarray(kernels[cls](read["truth"], read["telemetry"]), float)
         peak = np.maximum(np.abs(expected).max((1, 2)), 1e-30)
-        inner = _inner(expected.shape, reference.margin)
-        residual = float(((np.abs(fast - expected) * inner).max((1, 2)) / peak).max())
+        residual = float((np.abs(fast - expected).max((1, 2)) / peak).max())
         scale = dataset.read("noise/scale", [index])[0] if recipe.stacked else None
-        frames.append(_compare(int(index), cls, residual, read["frame"], scale, expected, inner, state, recipe))
+        frames.append(_compare(int(index), cls, residual, read["frame"], scale, expected, state, recipe))
     return WitnessReport(dataset.path, tuple(frames), tolerance, judged, skipped)
 
 
@@ -224,11 +223,10 @@ def _compare(
     frame: np.ndarray,
     scale: np.ndarray | None,
     expected: np.ndarray,
-    inner: np.ndarray,
     state: ImagerState,
     recipe: Recipe,
 ) -> Frame:
-    """Hold a stored frame to the expected image, in its `inner` pixels."""
+    """Hold a stored frame to the expected image."""
     npix, bands = expected.shape[-1], len(expected)
     single = jax.tree.map(np.float32, state)
     white = np.asarray(detector.variance(jnp.asarray(expected, jnp.float32), single), float)
@@ -239,7 +237,7 @@ def _compare(
         empty = np.asarray(sky_residual(single, npix), float)
         counts, rounding = frame * scale[:, None, None].astype(float), scale.astype(float)
         taps = np.asarray(kernel(single.resampling, recipe.instrument.config.detector), float)
-    good = inner & (frame != INVALID) & (expected + empty < _FULL * np.asarray(state.saturation)[:, None, None])
+    good = (frame != INVALID) & (expected + empty < _FULL * np.asarray(state.saturation)[:, None, None])
     noise = np.where(good, counts - empty - expected, 0.0)
     rounding = rounding**2 / 12
     variance = np.stack([_blur(white[b], taps[b] ** 2) for b in range(bands)]) + rounding[:, None, None]
@@ -255,13 +253,6 @@ def _compare(
     chi = noise / np.sqrt(variance)
     many = max(good.sum(), 1)
     return Frame(index, cls, residual, score, information, independent, chi.sum() / many, (chi**2).sum() / many)
-
-
-def _inner(shape: tuple[int, ...], margin: int) -> np.ndarray:
-    """(B, y, x) pixels that lie farther than a margin from the frame's edges."""
-    found = np.zeros(shape, bool)
-    found[:, margin : shape[1] - margin, margin : shape[2] - margin] = True
-    return found
 
 
 def _blur(image: np.ndarray, taps: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -201,11 +202,15 @@ def aberration(pupil: Pupil, grid: Grid, path: Array, along_x: Spectrum) -> tupl
     waves = np.array(pupil.waves, np.float32)[:, None, None]
     even = (static.paths_even @ path[np.array(static.even, int)]).reshape(static.weight.shape)
     odd = (static.paths_odd @ path[np.array(static.odd, int)]).reshape(static.weight.shape)
-    share = static.weight * cos(waves * even)
-    turned = sincos(waves * odd)
-    # a sum as a product with ones: a plain sum would fuse with the sine and no longer vectorise
-    ones = jnp.ones(_CHUNK, jnp.float32)
-    re, im = (jnp.einsum("q,bqc->bc", ones, share * part) @ static.owner for part in turned[::-1])
+
+    def add(k: Array, sums: Spectrum) -> Spectrum:
+        share = jnp.asarray(static.weight)[k] * cos(waves[..., 0] * even[k])
+        sin_odd, cos_odd = sincos(waves[..., 0] * odd[k])
+        return sums[0] + share * cos_odd, sums[1] + share * sin_odd
+
+    # a loop: all points at once do not fit in the cache, and a plain sum would fuse with the sine and not vectorise
+    nothing = jnp.zeros((len(waves), even.shape[-1]), even.dtype)
+    re, im = (v @ static.owner for v in jax.lax.fori_loop(0, _CHUNK, add, (nothing, nothing)))
     parts = [jnp.einsum("bn,nij->bij", a, m) for a, m in zip((re, re, im, im), static.mesh, strict=True)]
     parts[0] = parts[0] + static.centre
     e, o = static.fine_even, static.fine_odd

@@ -71,7 +71,7 @@ class Grid:
     @cached_property
     def _nodes(self) -> tuple[np.ndarray, np.ndarray]:
         u, spacing = self._unlimited
-        kept = min(len(u), 8 * int(np.ceil((np.count_nonzero(u * self.step <= self.limit) + 1) / 8)))
+        kept = min(len(u), 8 * int(np.ceil(np.count_nonzero(u * self.step <= self.limit) / 8)))
         return u[:kept], spacing[:kept]
 
     @property

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from twin.numerics.exponentials import exp2, log2
+
 N_MIN, N_MAX = 0.3, 8.0
 _DEGREE = 18
 _PIECES = (  # n from, to; power p; scale s at that n, and its power of n: found by trial for the smallest error
@@ -57,8 +59,10 @@ def brightness(x: Array, y: Array, at: tuple[Array, Array], radius: Array, q: Ar
     u, v = cos * dx + sin * dy, cos * dy - sin * dx
     b, per_radius2 = b_n(n), 1 / (radius * radius)
     r2 = jnp.maximum((q * (u * u) + (1 / q) * (v * v)) * per_radius2, 1e-12)
-    # (r/R)^(1/n) as exp(ln(r2) / 2n): half the cost of a general power
-    return jnp.exp(-b * (jnp.exp(jnp.log(r2) * (0.5 / n)) - 1) - log_gamma_factor(n, b)) * per_radius2
+    # I = 2^(top - steep (r/R)^(1/n)), the power as 2^(log2(r2) / 2n)
+    steep = b * np.float32(np.log2(np.e))
+    top = steep + jnp.log2(per_radius2) - log_gamma_factor(n, b) * np.float32(np.log2(np.e))
+    return exp2(top - steep * exp2(log2(r2) * (0.5 / n)))
 
 
 def _transform(n: float) -> tuple[np.ndarray, np.ndarray]:

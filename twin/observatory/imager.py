@@ -104,6 +104,7 @@ class Imager:
             stroke=float(stroke),
             speckle=self.config.speckle is not None,
             max_r0=float(_USUAL * sharpest) if self.config.atmosphere else np.inf,
+            min_jitter=self.config.detector.diffusion * self.config.pixel_scale,
             reach=float(2.1 * sharpest) if self.config.atmosphere else None,
             stack_pixel=self.config.pixel_scale if self.config.detector.resampling == "isotropic" else 0.0,
         )

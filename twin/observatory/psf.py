@@ -26,6 +26,7 @@ from twin.observatory.resampling import edge
 from twin.observatory.state import ImagerState
 
 ARCSEC = np.pi / 180 / 3600
+_LEFT_OUT = 1e-4
 _CAUTION = 1.5  # the design of `rings` is for exposures most of which have worse seeing than the best
 _SIGNS = np.array([1, -1], np.float32)[:, None, None]  # of f_y in the two halves of a half-plane
 
@@ -58,8 +59,8 @@ class Optics:
     stack_pixel: float = 0.0
 
     def limit(self, pixel: float = 0.0) -> float:
-        """Frequency [cycle/arcsec] beyond which lie less than 2e-5 of the PSF's peak, for detector pixels of a side of
-        `pixel` arcsec."""
+        """Frequency [cycle/arcsec] along an axis beyond which amplitudes add up to less than _LEFT_OUT of the PSF's peak,
+        for detector pixels of a side of `pixel` arcsec."""
         return max(
             r / wavelength * ARCSEC for r, wavelength in zip(_limits(self, pixel), self.wavelengths, strict=True)
         )
@@ -84,7 +85,8 @@ class Optics:
 @lru_cache(maxsize=64)
 def _limits(optics: Optics, pixel: float) -> list[float]:
     """Shift [m] that belongs to the limit of each band."""
-    r = np.arange(1, 1001) / 1000 * optics.diameter
+    steps = 500
+    r = np.arange(1, int(1.42 * steps) + 1) / steps * optics.diameter
     found = []
     for wavelength in optics.wavelengths:
         frequency = r / wavelength * ARCSEC
@@ -95,9 +97,15 @@ def _limits(optics: Optics, pixel: float) -> list[float]:
             with jax.ensure_compile_time_eval():
                 phase = structure_function(jnp.asarray(r), jnp.asarray(r0), jnp.asarray(optics.min_outer_scale))
             left = left * np.exp(-0.5 * np.asarray(phase, float))
-        peak = r * left * np.abs(np.sinc(frequency * pixel)).clip(0.01)  # along the axes a pixel lets most pass
-        beyond = np.cumsum(peak[::-1])[::-1] / peak.sum()
-        found.append(float(r[max(int(np.count_nonzero(beyond > 2e-5)) - 1, 0)]))
+        if pixel:  # what lies outside a square of frequencies, as a frame's grid cuts them
+            square = np.interp(np.hypot(r[:steps, None], r[:steps]), r, left)
+            through = np.abs(np.sinc(frequency[:steps] * pixel)).clip(0.01)
+            square = np.tril(square * through[:, None] * through)
+            shells = 2 * square.sum(1) - np.diag(square)
+        else:
+            shells = (r * left)[:steps]
+        beyond = np.cumsum(shells[::-1])[::-1] / shells.sum()
+        found.append(float(r[max(int(np.count_nonzero(beyond > _LEFT_OUT)) - 1, 0)]))
     return found
 
 

@@ -28,6 +28,8 @@ from twin.simulators.cluster import arcs, light, sources
 from twin.simulators.cluster.lens import lens, place
 from twin.simulators.scene import Points, point_spectrum
 
+_OUTSIDE = 8  # pixels around the frame: 2 arcsec of a stack, 0.6 arcsec in space, four times the PSF's FWHM
+
 
 class Options(BaseModel):
     """The `scene:` section.
@@ -130,8 +132,14 @@ def counts(magnitude: Array, state: ImagerState) -> Array:
     return jnp.where(jnp.isnan(magnitude), 0.0, 10 ** (-0.4 * (jnp.nan_to_num(magnitude) - state.zero_point))).T
 
 
+def _margin(canvas: Canvas) -> int:
+    """Cells around the frame in which light is drawn too, for the PSF to bring in: `spectrum` tells the cells a pixel
+    from the plane's side, less than one more for all of them."""
+    return min(_OUTSIDE, (canvas.grid.npix - 1) // (2 * canvas.cells)) * canvas.cells
+
+
 def _galaxies(truth: Truth, state: ImagerState, canvas: Canvas) -> Array:
-    """Counts (B, side, side) in cells of all that is not lensed and not a star."""
+    """Counts (B, side, side) in cells, those of the margin too, of all that is not lensed and not a star."""
     names = [name for name in ("member", "field") if f"{name}_x" in truth]
     columns = ("x", "y", "radius", "sersic", "q", "angle")
     table = [jnp.concatenate([truth[f"{name}_{column}"] for name in names]) for column in columns]
@@ -142,7 +150,7 @@ def _galaxies(truth: Truth, state: ImagerState, canvas: Canvas) -> Array:
         table = [jnp.append(column, value) for column, value in zip(table, icl, strict=True)]
         flux = jnp.concatenate([flux, counts(truth["icl_mag"][None], state)], 1)
     x, y, radius, n, q, angle = table
-    side = canvas.grid.npix * canvas.cells
+    side = canvas.grid.npix * canvas.cells + 2 * _margin(canvas)
     return light.draw(light.rows(x, y, radius, n, q, angle), flux, side, canvas.grid.pixel_scale / canvas.cells)
 
 
@@ -150,7 +158,7 @@ def _sources(truth: Truth, state: ImagerState, canvas: Canvas) -> sources.Lensed
     columns = ("x", "y", "radius", "sersic", "q", "angle")
     galaxies = light.rows(*(truth[f"source_{column}"] for column in columns))
     behind = sources.Sources(galaxies, truth["source_efficiency"], counts(truth["source_mag"], state))
-    side, cell = canvas.grid.npix * canvas.cells, canvas.grid.pixel_scale / canvas.cells
+    side, cell = canvas.grid.npix * canvas.cells + 2 * _margin(canvas), canvas.grid.pixel_scale / canvas.cells
     return sources.draw(lens(truth), behind, side, cell, canvas.subsamples)
 
 
@@ -165,7 +173,7 @@ def _draw(canvas: Canvas, truth: Truth, state: ImagerState) -> dict[str, Any]:
         lensed = _sources(truth, state, canvas)
         planes = jnp.concatenate([planes + lensed.light, lensed.light[middle][None]])
         transfer = jax.tree.map(lambda part: jnp.concatenate([part, part[middle][None]]), transfer)
-        parts |= _by_pixel(lensed, truth["source_efficiency"], cells, grid.pixel_scale)
+        parts |= _by_pixel(lensed, truth["source_efficiency"], cells, grid.pixel_scale, _margin(canvas))
     window = grid.cell(cells) if cells > 1 else np.float32(1)
     re, im = (part * window for part in spectrum(grid, planes))
     stars = Points(truth["star_x"], truth["star_y"], counts(truth["star_mag"], state))
@@ -175,11 +183,12 @@ def _draw(canvas: Canvas, truth: Truth, state: ImagerState) -> dict[str, Any]:
     return parts | {"expected": frames[:bands]} | ({"seen": frames[bands]} if "sources" in truth else {})
 
 
-def _by_pixel(lensed: sources.Lensed, efficiency: Array, cells: int, scale: float) -> dict[str, Array]:
+def _by_pixel(lensed: sources.Lensed, efficiency: Array, cells: int, scale: float, margin: int) -> dict[str, Array]:
     """Owner, its light and its det A on the frame's pixels (y, x); differences of the mean deflection of pixels."""
+    end = lensed.owner.shape[-1] - margin
 
     def corner(values: Array, i: int, j: int) -> Array:
-        return values[..., i::cells, j::cells]
+        return values[..., margin + i : end : cells, margin + j : end : cells]
 
     each = [(i, j) for i in range(cells) for j in range(cells)]
     best, owner = corner(lensed.brightest, 0, 0), corner(lensed.owner, 0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ Truth = Mapping[str, np.ndarray]
 Keywords = list[tuple[str, dict[str, float], float]]
 """(lenstronomy's profile, its parameters, the weight of its deflection)."""
 
+OUTSIDE = 16  # pixels around the frame in which sources are drawn
 SHAPE = ("sersic", "radius", "q", "angle", "x", "y")  # of `Galaxy`, in its order
 
 
@@ -83,7 +85,9 @@ def deflection(of: Keywords, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, 
 
 def _lensed(truth: Truth, state: ImagerState, view: View) -> list[Sampled]:
     """The sources, each through the same mass by its own D_ls / D_s."""
-    x, y = midpoints(view)
+    # arcs a little outside too: the plane tells the cells a pixel from the side, less than one more for all of these
+    wide = replace(view, npix=view.npix + 2 * min(OUTSIDE, (view.npix - 1) // (2 * view.cells)))
+    x, y = midpoints(wide)
     ax, ay = deflection(masses(truth), x, y)
     found = []
     for k, magnitude in enumerate(truth["source_mag"]):
@@ -92,5 +96,5 @@ def _lensed(truth: Truth, state: ImagerState, view: View) -> list[Sampled]:
             efficiency = float(truth["source_efficiency"][k])
             n, radius, q, angle, sx, sy = (float(truth[f"source_{key}"][k]) for key in SHAPE)
             light = sersic(x - efficiency * ax - sx, y - efficiency * ay - sy, n, radius, q, angle)
-            found.append(Sampled(on_cells(view, light), flux))
+            found.append(Sampled(on_cells(wide, light), flux))
     return found

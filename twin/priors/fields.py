@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -162,16 +163,22 @@ def faint_galaxies(p: Prior) -> Truth:
     }
 
 
-def _lens(p: Prior, z_source: Array) -> Truth:
-    """An SIE with shear and the early-type galaxy that makes it."""
-    theta_E, z = p.draw("theta_E"), p.draw("z_lens")
-    z = jnp.minimum(z, 0.8 * z_source)
-    sigma = jnp.clip(pop.velocity_dispersion(theta_E, z, z_source), 70.0, 600.0)
+class Starlight(NamedTuple):
+    """r, g - r, r - i and half-light radius [arcsec] of a galaxy."""
+
+    r: Array
+    gr: Array
+    ri: Array
+    radius: Array
+
+
+def early_type_deflector(p: Prior, theta_E: Array, z: Array, sigma: Array) -> tuple[Truth, Starlight]:
+    """Mass, with shear, of an early-type galaxy of velocity dispersion sigma [km/s], and its light."""
     q = _axis_ratio("lens_q", jnp.clip(0.378 - 0.000572 * sigma, 0.08, 0.35), 0.3)
     angle = _angle("lens_angle")
     gr, ri = _red("lens", z)
     r = pop.early_type_r(sigma, z) + p.draw("lens_mag_scatter")
-    return {
+    mass = {
         "theta_E": theta_E,
         "lens_q": q,
         "lens_angle": angle,
@@ -181,11 +188,30 @@ def _lens(p: Prior, z_source: Array) -> Truth:
         "gamma2": p.draw("shear", "gamma2"),
         "velocity_dispersion": sigma,
         "z_lens": z,
-        "lens_mag": p.magnitudes(r, gr, ri, "galaxy", z),
-        "lens_radius": pop.early_type_radius(sigma, z) * 10 ** (0.11 * _unit("lens_size")),
+    }
+    return mass, Starlight(r, gr, ri, pop.early_type_radius(sigma, z) * 10 ** (0.11 * _unit("lens_size")))
+
+
+def as_the_mass(lens: Truth) -> Truth:
+    """Axis ratio and angle of a lens's light: about those of its mass."""
+    return {
+        "light_q": jnp.clip(lens["lens_q"] + 0.08 * _unit("light_dq"), 0.3, 1.0),
+        "light_angle": lens["lens_angle"] + 0.15 * _unit("light_dangle"),
+    }
+
+
+def _lens(p: Prior, z_source: Array) -> Truth:
+    """An SIE with shear and the early-type galaxy that makes it."""
+    theta_E, z = p.draw("theta_E"), p.draw("z_lens")
+    z = jnp.minimum(z, 0.8 * z_source)
+    sigma = jnp.clip(pop.velocity_dispersion(theta_E, z, z_source), 70.0, 600.0)
+    lens, light = early_type_deflector(p, theta_E, z, sigma)
+    return {
+        **lens,
+        "lens_mag": p.magnitudes(light.r, light.gr, light.ri, "galaxy", z),
+        "lens_radius": light.radius,
         "lens_n": p.draw("early_n", "lens_n"),
-        "light_q": jnp.clip(q + 0.08 * _unit("light_dq"), 0.3, 1.0),
-        "light_angle": angle + 0.15 * _unit("light_dangle"),
+        **as_the_mass(lens),
     }
 
 

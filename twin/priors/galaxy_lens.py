@@ -20,7 +20,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from twin.numerics.sersic import N_MAX, N_MIN
 from twin.priors import populations as pop
-from twin.priors.fields import Prior, Truth, _angle, _axis_ratio, _blue, _quasar, _red, _unit, interlopers
+from twin.priors.fields import (
+    Prior,
+    Truth,
+    _angle,
+    _axis_ratio,
+    _blue,
+    _quasar,
+    as_the_mass,
+    early_type_deflector,
+    interlopers,
+)
 from twin.priors.sites import LARGE, SITES, Site
 from twin.priors.substructure import line_of_sight, subhalos
 
@@ -158,23 +168,8 @@ def _uniform(name: str) -> Array:
 def _lens(p: Prior, scene: Scene, z_source: Array) -> Truth:
     """Mass and light of the deflector, an early-type galaxy."""
     theta_E, z, sigma = deflector(z_source, scene.theta_E, _uniform("deflector_z"), _uniform("deflector_sigma"))
-    q = _axis_ratio("lens_q", jnp.clip(0.378 - 0.000572 * sigma, 0.08, 0.35), 0.3)
-    angle = _angle("lens_angle")
-    gr, ri = _red("lens", z)
-    r = pop.early_type_r(sigma, z) + p.draw("lens_mag_scatter")
-    radius = pop.early_type_radius(sigma, z) * 10 ** (0.11 * _unit("lens_size"))
-    truth = {
-        "theta_E": theta_E,
-        "lens_q": q,
-        "lens_angle": angle,
-        "lens_x": p.draw("centre", "lens_x"),
-        "lens_y": p.draw("centre", "lens_y"),
-        "gamma1": p.draw("shear", "gamma1"),
-        "gamma2": p.draw("shear", "gamma2"),
-        "kappa": p.draw("convergence", "kappa"),
-        "velocity_dispersion": sigma,
-        "z_lens": z,
-    }
+    truth, light = early_type_deflector(p, theta_E, z, sigma)
+    truth["kappa"] = p.draw("convergence", "kappa")
     if scene.mass == "epl":
         truth["slope"] = p.draw("slope")
     if scene.mass == "nfw_sersic":
@@ -185,24 +180,24 @@ def _lens(p: Prior, scene: Scene, z_source: Array) -> Truth:
     if scene.line_of_sight:
         number = p.draw("line_of_sight")
         truth |= line_of_sight(number, scene.planes, z, z_source, reach, scene.line_of_sight)
-    share = [jnp.ones_like(r)]
+    one = jnp.ones_like(light.r)
+    share = [one]
     if scene.lens_components == 2:
         envelope = p.draw("envelope_share")
         share = [1 - envelope, envelope]
         size, n = (
-            jnp.stack([jnp.ones_like(r), p.draw("envelope_size")]),
-            jnp.stack([p.draw("early_n"), jnp.ones_like(r)]),
+            jnp.stack([one, p.draw("envelope_size")]),
+            jnp.stack([p.draw("early_n"), one]),
         )
     else:
         size, n = jnp.ones(1), p.draw("early_n")[None]
-    magnitude = r - 2.5 * jnp.log10(jnp.clip(jnp.stack(share), 1e-4, 1.0))
-    light_q = jnp.clip(q + 0.08 * _unit("light_dq"), 0.3, 1.0)
-    return truth | {
-        "lens_mag": p.magnitudes(magnitude, gr, ri, "galaxy", z).T,
-        "lens_radius": radius * size,
+    magnitude = light.r - 2.5 * jnp.log10(jnp.clip(jnp.stack(share), 1e-4, 1.0))
+    return {
+        **truth,
+        "lens_mag": p.magnitudes(magnitude, light.gr, light.ri, "galaxy", z).T,
+        "lens_radius": light.radius * size,
         "lens_n": n,
-        "light_q": light_q,
-        "light_angle": angle + 0.15 * _unit("light_dangle"),
+        **as_the_mass(truth),
     }
 
 

@@ -36,13 +36,12 @@ def _hold_enough(share: float, limits: tuple[float, float]) -> None:
         raise ValueError(f"range {list(limits)} holds {share:.1g} of the law, less than {_LEAST:g}: move or widen it")
 
 
-class Uniform(_Law):
-    law: Literal["uniform"]
+class _Between(_Law):
     low: float
     high: float
 
     @model_validator(mode="after")
-    def _ordered(self) -> Uniform:
+    def _ordered(self) -> _Between:
         if not self.low < self.high:
             raise ValueError(f"low {self.low:g} is not below high {self.high:g}")
         return self
@@ -50,25 +49,18 @@ class Uniform(_Law):
     @property
     def support(self) -> tuple[float, float]:
         return self.low, self.high
+
+
+class Uniform(_Between):
+    law: Literal["uniform"]
 
     def distribution(self) -> dist.Distribution:
         return dist.Uniform(self.low, self.high)
 
 
-class LogUniform(_Law):
+class LogUniform(_Between):
     law: Literal["loguniform"]
     low: float = Field(gt=0)
-    high: float
-
-    @model_validator(mode="after")
-    def _ordered(self) -> LogUniform:
-        if not self.low < self.high:
-            raise ValueError(f"low {self.low:g} is not below high {self.high:g}")
-        return self
-
-    @property
-    def support(self) -> tuple[float, float]:
-        return self.low, self.high
 
     def distribution(self) -> dist.Distribution:
         return dist.LogUniform(self.low, self.high)

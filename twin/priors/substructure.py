@@ -22,8 +22,9 @@ from jax import Array
 
 from twin.priors.populations import OMEGA_M, comoving_distance
 
-# Subhalos' share of a lens's mass near its Einstein ring (simulations: about 2e-3, Xu+ 2009, MNRAS 398, 1235). The same
-# numbers in Wagner-Carena+ 2023, arXiv:2203.00690, are a density of unstripped halos: see `fraction_of_density`
+# Subhalos' share of a lens's mass near its Einstein ring (simulations: median 2.5e-3, at most 1e-2 in 95 % of halos,
+# Chen+ 2011, arXiv:1101.2916). The same numbers in Wagner-Carena+ 2023, arXiv:2203.00690, are no share but sigma_sub
+# [kpc^-2], a density on the sky of halos before they were stripped: see `fraction_of_density`
 FRACTION = dist.TruncatedNormal(2e-3, 1.1e-3, low=0.0, high=1e-2)
 SLOPE = -1.9  # of dN/dm (Springel+ 2008, MNRAS 391, 1685)
 # Halos along the line of sight in units of Sheth & Tormen's (arXiv:2203.00690)
@@ -116,7 +117,8 @@ class MassRange:
 def fraction_of_density(sigma_sub: Array, z_lens: Array, z_source: Array, masses: MassRange) -> Array:
     """Mass fraction of subhalos with d^2 N / (dA dm) = sigma_sub / m0 (m / m0)^slope, m0 = 1e10, sigma_sub [kpc^-2].
 
-    In this form arXiv:2203.00690 (N(2e-3, 1.1e-3)) gives the masses that halos had before they were stripped.
+    In this form Wagner-Carena+ 2023 (sigma_sub = N(2e-3, 1.1e-3), slopes -1.92 to -1.82, 1e7 to 1e10 solar masses:
+    paltas) give the masses that halos had before they were stripped.
     """
     per_kpc2 = sigma_sub * masses._moment(1) * 1e10 ** -(masses.slope + 1)
     kpc = comoving_distance(jnp.asarray(z_lens)) / (1 + z_lens) * (1e3 * _ARCSEC)
@@ -137,7 +139,7 @@ def subhalos(
 
     They have `fraction` of the lens's convergence at its Einstein ring, 1/2, everywhere: their surface density hardly
     varies so far inside the halo (Xu+ 2015, MNRAS 447, 3189). Truncated at 1.4 kpc (m / 1e7)^(1/3) (r / 50 kpc)^(2/3)
-    for the distance r in space from the lens, softened by theta_E (Gilman+ 2020, MNRAS 491, 6077, eq. 7).
+    for the distance r in space from the lens, softened by theta_E (Gilman+ 2020, MNRAS 491, 6077).
 
     In projection they lie anywhere within 100 kpc before and behind it.
 

@@ -1,11 +1,7 @@
 """Singular isothermal ellipsoid (SIE) with external shear: deflection, lens equation, magnification.
 
-Convergence kappa = theta_E sqrt(q) / (2 sqrt(q^2 x^2 + y^2)) with x along the major axis (Kormann, Schneider &
-Bartelmann 1994, A&A 284, 285; lenstronomy's "SIE"). The deflection depends on the direction alone; in complex
-notation (Tessore & Metcalf 2015, A&A 580, A79, with slope 2)
-
-alpha = 2 theta_E sqrt(q) / (1 + q) e^{i v} F(f e^{2iv}),   F(w) = arctan(sqrt w) / sqrt w,
-f = (1 - q) / (1 + q),   v the angle of (q x, y).
+The ellipsoid is that of `twin.simulators.mass.sie`. Its deflection alpha depends on the direction phi alone, that of
+the shear is Gamma theta.
 
 So theta - alpha(phi) - Gamma theta = beta has, along each direction phi, at most one solution, and images are the
 roots of one function of phi on a circle.
@@ -21,20 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from twin.simulators.mass import sie
+
 MAX_IMAGES = 4
 _DIRECTIONS = 96
-
-
-def _convergent(order: int) -> tuple[list[float], list[float]]:
-    """Numerator and denominator in powers of w of F(w) = 1 / (1 + w / (3 + 4 w / (5 + 9 w / (7 + ...)))) (Gauss)."""
-    above, below = np.poly1d([1.0]), np.poly1d([2.0 * order + 1])
-    w = np.poly1d([1.0, 0.0])
-    for k in range(order, 0, -1):
-        above, below = below, (2 * k - 1) * below + k * k * w * above
-    return (above.coeffs[::-1] / below.coeffs[-1]).tolist(), (below.coeffs[::-1] / below.coeffs[-1]).tolist()
-
-
-_ABOVE, _BELOW = _convergent(11)  # 3e-7 for q > 0.2, where |w| < 2/3
 
 
 @jax.tree_util.register_dataclass
@@ -52,31 +38,10 @@ class SIE:
     gamma2: Array
 
 
-def _at_circle(coefficients: list[float], twice_cos: Array, square: Array) -> tuple[Array, Array]:
-    """a, b so that a real polynomial of complex w is a + b w: synthetic division by w^2 - 2 Re(w) w + |w|^2, half the
-    work of complex products."""
-    second, first = jnp.zeros_like(twice_cos), jnp.full_like(twice_cos, coefficients[-1])
-    for c in coefficients[-2:0:-1]:
-        second, first = first, c + twice_cos * first - square * second
-    return coefficients[0] - square * second, first
-
-
 def _deflect_direction(lens: SIE, cos: Array, sin: Array) -> tuple[Array, Array]:
     """SIE deflection along (cos, sin) from the lens centre, of any length, in sky axes [arcsec]; 0 for (0, 0)."""
-    ca, sa = jnp.cos(lens.angle), jnp.sin(lens.angle)
-    q = lens.q
-    f = (1 - q) / (1 + q)
-    u, v = q * (ca * cos + sa * sin), ca * sin - sa * cos
-    inverse = jax.lax.rsqrt(jnp.maximum(u * u + v * v, 1e-24))
-    c, s = u * inverse, v * inverse
-    re, im = f * (c * c - s * s), (2 * f) * (c * s)
-    a0, a1 = _at_circle(_ABOVE, 2 * re, f * f)
-    b0, b1 = _at_circle(_BELOW, 2 * re, f * f)
-    p, pi, d, di = a0 + a1 * re, a1 * im, b0 + b1 * re, b1 * im
-    factor = (2 * lens.theta_E * jnp.sqrt(q) / (1 + q)) / (d * d + di * di)
-    g, gi = (p * d + pi * di) * factor, (pi * d - p * di) * factor
-    ax, ay = c * g - s * gi, c * gi + s * g
-    return ca * ax - sa * ay, sa * ax + ca * ay
+    zero = jnp.zeros_like(lens.theta_E)
+    return sie.deflection(sie.SIE(lens.theta_E, lens.q, lens.angle, zero, zero), cos, sin)
 
 
 def deflection(lens: SIE, x: Array, y: Array) -> tuple[Array, Array]:

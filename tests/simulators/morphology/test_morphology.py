@@ -43,14 +43,14 @@ def drawn(cls: str) -> Any:
     return quick(one, example)
 
 
-DARK = 5e-4  # of the frame's brightest pixel: what sampled light, band-limited, may ring below zero
+DARK = 1e-4  # of the frame's brightest pixel: what sampled light, band-limited, may ring below zero
 
 
 @cache
 def extremes(cls: str) -> tuple[Any, int]:
-    """(program, uniforms that it takes): (uniforms, telemetry) -> expected light and labels, with all the frequencies
-    of the shipped recipe, for points ring where they end early; frames are smaller, and galaxies leave them."""
-    r = load_recipe("csst-morphology", ("frame.npix=64",))
+    """(program, uniforms that it takes): (uniforms, telemetry) -> expected light and labels of the recipe as it is
+    shipped: points ring where frequencies end early, and in smaller frames what has left comes round."""
+    r = load_recipe("csst-morphology")
 
     def one(u: jax.Array, row: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
         truth = handlers.substitute(r.simulator.truth(cls, r.laws), substitute_fn=at_quantiles(u))()
@@ -58,14 +58,13 @@ def extremes(cls: str) -> tuple[Any, int]:
         rendered = r.simulator.render(cls, truth, now, r.canvas)
         return rendered.expected, r.simulator.labels(cls, truth, rendered, now)
 
-    example = (jnp.zeros(r._draws[cls]), jnp.asarray(r.exposures(3, 0, 1)[0]))
-    return quick(one, *example), r._draws[cls]
+    return jax.jit(one), r._draws[cls]
 
 
 def at_extremes(cls: str, count: int) -> None:
     """Finite frames without negative light, and labels in range, with every site at its median, or at the least or the
     largest that the prior draws."""
-    program, number = extremes(cls)
+    program, number = extremes(cls)  # compiled as usual: frames of this size are slow without
     u = np.random.default_rng(1).choice([2.0**-24, 0.5, 1 - 2.0**-24], (count, number)).astype(np.float32)
     rows = truths.recipe("csst-morphology").exposures(3, 0, count)
     for k in range(count):
@@ -77,9 +76,9 @@ def at_extremes(cls: str, count: int) -> None:
         assert 0 <= float(labels["strayed"]) <= 1
 
 
-@pytest.mark.parametrize("cls", ["barred", "edge_on", "merger"])
+@pytest.mark.parametrize("cls", ["edge_on", "merger"])
 def test_extremes(cls: str) -> None:
-    at_extremes(cls, 20)
+    at_extremes(cls, 12)
 
 
 @pytest.mark.slow
@@ -96,8 +95,7 @@ def test_a_nucleus_that_has_left_does_not_come_back() -> None:
     truth |= {"encounter_time": jnp.float32(45.0), "pericentre": jnp.float32(6.0), "disc0_scale": jnp.float32(1.6)}
     expected, labels = drawn("merger")(truth)
     frame = np.asarray(expected)
-    half = 32 * truths.recipe("csst-morphology").pixel_scale
-    assert float(labels["separation"]) > 3 * half
+    assert float(labels["separation"]) > 64 * truths.recipe("csst-morphology").pixel_scale
     assert np.all(frame.min((1, 2)) > -DARK * frame.max((1, 2)))
 
 

@@ -87,6 +87,12 @@ def clip_q(q: Array) -> Array:
     return jnp.clip(q, Q_MIN, 1.0)
 
 
+def from_centre(p: Any, x: Array, y: Array) -> tuple[Array, Array, Array]:
+    """Position from the centre, and its squared radius."""
+    dx, dy = x - p.x, y - p.y
+    return dx, dy, dx * dx + dy * dy + softening(dx)
+
+
 def to_axes(p: Any, x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
     """Position along the major and the minor axis, cos and sin of the major axis's angle."""
     dx, dy = x - p.x, y - p.y

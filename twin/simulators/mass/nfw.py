@@ -38,20 +38,4 @@ def _radial(p: NFW, r2: Array) -> round.Radial:
     return round.Radial(strength * f.mean, 0.5 * strength * f.ring, 0.5 * strength * scale * scale * f.well)
 
 
-def deflection(p: NFW, x: Array, y: Array) -> tuple[Array, Array]:
-    at = round.stretched(p, x, y)
-    return round.deflection(at, _radial(p, at.r2))
-
-
-def potential(p: NFW, x: Array, y: Array) -> Array:
-    return _radial(p, round.stretched(p, x, y).r2).psi
-
-
-def convergence(p: NFW, x: Array, y: Array) -> Array:
-    at = round.stretched(p, x, y)
-    return round.convergence(at, _radial(p, at.r2))
-
-
-def hessian(p: NFW, x: Array, y: Array) -> tuple[Array, Array, Array]:
-    at = round.stretched(p, x, y)
-    return round.hessian(at, _radial(p, at.r2))
+deflection, potential, convergence, hessian = round.lensing(_radial, round.stretched)

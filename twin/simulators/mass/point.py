@@ -19,19 +19,14 @@ class Point:
     y: Array = api.centre("y")
 
 
-def _from_centre(p: Point, x: Array, y: Array) -> tuple[Array, Array, Array]:
-    dx, dy = x - p.x, y - p.y
-    return dx, dy, dx * dx + dy * dy + api.softening(dx)
-
-
 def deflection(p: Point, x: Array, y: Array) -> tuple[Array, Array]:
-    dx, dy, r2 = _from_centre(p, x, y)
+    dx, dy, r2 = api.from_centre(p, x, y)
     per_r2 = p.theta_E * p.theta_E / r2
     return per_r2 * dx, per_r2 * dy
 
 
 def potential(p: Point, x: Array, y: Array) -> Array:
-    return 0.5 * p.theta_E * p.theta_E * jnp.log(_from_centre(p, x, y)[2])
+    return 0.5 * p.theta_E * p.theta_E * jnp.log(api.from_centre(p, x, y)[2])
 
 
 def convergence(p: Point, x: Array, y: Array) -> Array:
@@ -40,7 +35,7 @@ def convergence(p: Point, x: Array, y: Array) -> Array:
 
 
 def hessian(p: Point, x: Array, y: Array) -> tuple[Array, Array, Array]:
-    dx, dy, r2 = _from_centre(p, x, y)
+    dx, dy, r2 = api.from_centre(p, x, y)
     per_r2 = p.theta_E / r2
     per_r4 = per_r2 * per_r2
     gamma1, gamma2 = per_r4 * (dy * dy - dx * dx), -2 * per_r4 * dx * dy

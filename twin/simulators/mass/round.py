@@ -7,6 +7,7 @@ out where q is small (Golse & Kneib 2002, A&A 390, 821). lenstronomy's "..._ELLI
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -37,9 +38,9 @@ class Stretched(NamedTuple):
 
 def from_centre(p: Any, x: Array, y: Array) -> Stretched:
     """For a profile without axes."""
-    dx, dy = x - p.x, y - p.y
+    dx, dy, r2 = api.from_centre(p, x, y)
     one, zero = jnp.ones_like(p.x), jnp.zeros_like(p.x)
-    return Stretched(dx, dy, dx * dx + dy * dy + api.softening(dx), one, one, one, zero)
+    return Stretched(dx, dy, r2, one, one, one, zero)
 
 
 def stretched(p: Any, x: Array, y: Array) -> Stretched:
@@ -51,10 +52,6 @@ def stretched(p: Any, x: Array, y: Array) -> Stretched:
     return Stretched(u, v, u * u + v * v + api.softening(u), along, across, c, s)
 
 
-def deflection(at: Stretched, radial: Radial) -> tuple[Array, Array]:
-    return api.vector_to_sky(at.along * radial.mean * at.x, at.across * radial.mean * at.y, at.c, at.s)
-
-
 def _second(at: Stretched, radial: Radial) -> tuple[Array, Array, Array]:
     per_r2 = (radial.mean - radial.kappa) / at.r2
     shear = per_r2 * (at.y * at.y - at.x * at.x)
@@ -62,11 +59,35 @@ def _second(at: Stretched, radial: Radial) -> tuple[Array, Array, Array]:
     return uu, vv, -2 * at.along * at.across * per_r2 * at.x * at.y
 
 
-def convergence(at: Stretched, radial: Radial) -> Array:
-    uu, vv, _ = _second(at, radial)
-    return 0.5 * (uu + vv)
+Pair = tuple[Array, Array]
+Lensing = tuple[
+    Callable[[Any, Array, Array], Pair],
+    Callable[[Any, Array, Array], Array],
+    Callable[[Any, Array, Array], Array],
+    Callable[[Any, Array, Array], tuple[Array, Array, Array]],
+]
 
 
-def hessian(at: Stretched, radial: Radial) -> tuple[Array, Array, Array]:
-    uu, vv, uv = _second(at, radial)
-    return api.hessian_to_sky(0.5 * (uu + vv), 0.5 * (uu - vv), uv, at.c, at.s)
+def lensing(radial: Callable[[Any, Array], Radial], place: Callable[[Any, Array, Array], Stretched]) -> Lensing:
+    """deflection, potential, convergence and hessian of a profile, from what it is at a squared radius and `place`:
+    `from_centre` or `stretched`."""
+
+    def deflection(p: Any, x: Array, y: Array) -> Pair:
+        at = place(p, x, y)
+        mean = radial(p, at.r2).mean
+        return api.vector_to_sky(at.along * mean * at.x, at.across * mean * at.y, at.c, at.s)
+
+    def potential(p: Any, x: Array, y: Array) -> Array:
+        return radial(p, place(p, x, y).r2).psi
+
+    def convergence(p: Any, x: Array, y: Array) -> Array:
+        at = place(p, x, y)
+        uu, vv, _ = _second(at, radial(p, at.r2))
+        return 0.5 * (uu + vv)
+
+    def hessian(p: Any, x: Array, y: Array) -> tuple[Array, Array, Array]:
+        at = place(p, x, y)
+        uu, vv, uv = _second(at, radial(p, at.r2))
+        return api.hessian_to_sky(0.5 * (uu + vv), 0.5 * (uu - vv), uv, at.c, at.s)
+
+    return deflection, potential, convergence, hessian

@@ -71,20 +71,4 @@ def _radial(p: Sersic, r2: Array) -> round.Radial:
     return round.Radial(mean, kappa, psi)
 
 
-def deflection(p: Sersic, x: Array, y: Array) -> tuple[Array, Array]:
-    at = round.stretched(p, x, y)
-    return round.deflection(at, _radial(p, at.r2))
-
-
-def potential(p: Sersic, x: Array, y: Array) -> Array:
-    return _radial(p, round.stretched(p, x, y).r2).psi
-
-
-def convergence(p: Sersic, x: Array, y: Array) -> Array:
-    at = round.stretched(p, x, y)
-    return round.convergence(at, _radial(p, at.r2))
-
-
-def hessian(p: Sersic, x: Array, y: Array) -> tuple[Array, Array, Array]:
-    at = round.stretched(p, x, y)
-    return round.hessian(at, _radial(p, at.r2))
+deflection, potential, convergence, hessian = round.lensing(_radial, round.stretched)

@@ -19,27 +19,22 @@ class SIS:
     y: Array = api.centre("y")
 
 
-def _from_centre(p: SIS, x: Array, y: Array) -> tuple[Array, Array, Array]:
-    dx, dy = x - p.x, y - p.y
-    return dx, dy, dx * dx + dy * dy + api.softening(dx)
-
-
 def deflection(p: SIS, x: Array, y: Array) -> tuple[Array, Array]:
-    dx, dy, r2 = _from_centre(p, x, y)
+    dx, dy, r2 = api.from_centre(p, x, y)
     per_r = p.theta_E * jax.lax.rsqrt(r2)
     return per_r * dx, per_r * dy
 
 
 def potential(p: SIS, x: Array, y: Array) -> Array:
-    return p.theta_E * jnp.sqrt(_from_centre(p, x, y)[2])
+    return p.theta_E * jnp.sqrt(api.from_centre(p, x, y)[2])
 
 
 def convergence(p: SIS, x: Array, y: Array) -> Array:
-    return 0.5 * p.theta_E * jax.lax.rsqrt(_from_centre(p, x, y)[2])
+    return 0.5 * p.theta_E * jax.lax.rsqrt(api.from_centre(p, x, y)[2])
 
 
 def hessian(p: SIS, x: Array, y: Array) -> tuple[Array, Array, Array]:
-    dx, dy, r2 = _from_centre(p, x, y)
+    dx, dy, r2 = api.from_centre(p, x, y)
     inverse = jax.lax.rsqrt(r2)
     per_r3 = p.theta_E * inverse * inverse * inverse
     return per_r3 * dy * dy, per_r3 * dx * dx, -per_r3 * dx * dy

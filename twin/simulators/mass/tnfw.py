@@ -72,19 +72,4 @@ def _radial(p: TNFW, r2: Array) -> round.Radial:
     return round.Radial(front * mean, 0.5 * front * kappa, 0.5 * front * scale * scale * well)
 
 
-def deflection(p: TNFW, x: Array, y: Array) -> tuple[Array, Array]:
-    at = round.from_centre(p, x, y)
-    return round.deflection(at, _radial(p, at.r2))
-
-
-def potential(p: TNFW, x: Array, y: Array) -> Array:
-    return _radial(p, round.from_centre(p, x, y).r2).psi
-
-
-def convergence(p: TNFW, x: Array, y: Array) -> Array:
-    return _radial(p, round.from_centre(p, x, y).r2).kappa
-
-
-def hessian(p: TNFW, x: Array, y: Array) -> tuple[Array, Array, Array]:
-    at = round.from_centre(p, x, y)
-    return round.hessian(at, _radial(p, at.r2))
+deflection, potential, convergence, hessian = round.lensing(_radial, round.from_centre)

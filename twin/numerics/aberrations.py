@@ -210,7 +210,8 @@ def aberration(pupil: Pupil, grid: Grid, path: Array, along_x: Spectrum) -> tupl
 
     # a loop: all points at once do not fit in the cache, and a plain sum would fuse with the sine and not vectorise
     nothing = jnp.zeros((len(waves), even.shape[-1]), even.dtype)
-    re, im = (v @ static.owner for v in jax.lax.fori_loop(0, _CHUNK, add, (nothing, nothing)))
+    sums = jax.lax.fori_loop(0, _CHUNK, add, (nothing, nothing))
+    re, im = sums[0] @ static.owner, sums[1] @ static.owner
     parts = [jnp.einsum("bn,nij->bij", a, m) for a, m in zip((re, re, im, im), static.mesh, strict=True)]
     parts[0] = parts[0] + static.centre
     e, o = static.fine_even, static.fine_odd

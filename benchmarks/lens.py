@@ -115,9 +115,13 @@ def shared_psf(psf: np.ndarray, noise: bool, midpoints: int = 0) -> Any:
     def grains(key: Any) -> Any:
         return 1e-4 * jax.random.normal(key, (SIDE, SIDE)) if noise else jnp.zeros((), jnp.float32)
 
-    def frames(keys: Any, rows: dict[str, Any]) -> Any:
+    def some(keys: Any, rows: dict[str, Any]) -> Any:
         # random numbers in a loop of their own: in one with the frame, XLA draws them three times over
         return jax.lax.map(lambda a: frame(*a), (jax.lax.map(grains, keys, batch_size=8), rows), batch_size=8)
+
+    def frames(keys: Any, rows: dict[str, Any]) -> Any:
+        cut = jax.tree.map(lambda v: v.reshape(-1, 32, *v.shape[1:]), (keys, rows))  # as many as fit in the cache
+        return jax.lax.map(lambda a: some(*a), cut).reshape(-1, SIDE, SIDE)
 
     return jax.jit(frames)
 

@@ -100,6 +100,14 @@ def test_interlopers_fill_the_frame_but_not_its_middle(name: str, truths: dict[s
         assert stats.binomtest(int(there.sum()), N, p).pvalue > 1e-4
 
 
+def test_a_field_galaxy_may_have_its_distance() -> None:
+    """As the lens has in whose field an object of ps1-neighbours lies; the stars are anywhere."""
+    truth, _ = draws.by_quantiles(draws.program(draws.prior(draws.shipped_laws("ps1-neighbours")), "galaxy"))
+    distance, star = (np.hypot(truth[f"field{k}_x"], truth[f"field{k}_y"]) for k in (0, 1))
+    assert is_uniform((distance - 6.5) / 3.5)
+    assert star.min() < 4
+
+
 def test_faint_galaxies_are_as_many_as_the_sky_holds(truths: dict[str, draws.Values]) -> None:
     """Below i of 21, 46 x 10^(0.31 (i - 25)) an arcmin^2 and of Poisson's scatter, brightest first, anywhere."""
     t = truths["star"]

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import numpy as np
 
@@ -24,6 +24,11 @@ MAX_CARDS = 36 * 1000  # of one header: beyond it, a file is broken or hostile
 MAX_FILES = 200_000
 ENDINGS = (".fits", ".fit", ".fts", ".fits.fz", ".fz", ".fits.gz", ".fit.gz", ".hdr", ".head", ".txt", ".txt.gz")
 Header = dict[str, tuple[object, str]]  # keyword -> (value, comment); value None = undefined
+
+
+class Readable(Protocol):
+    def read(self, count: int, /) -> bytes: ...
+
 
 _VALUE = re.compile(r"\s*(?:'((?:[^']|'')*)'|([^/]*))\s*(?:/\s*(.*))?")
 _TEXT_CARD = re.compile(r"(?:[A-Z0-9_-]{1,8} *=|HIERARCH |COMMENT|HISTORY|CONTINUE|END *$| *$|#)")
@@ -78,16 +83,16 @@ def header_of(path: Path) -> Header:
 
 
 def _fits(path: Path, stream: BinaryIO, start: bytes) -> Header:
-    header = parse_cards(_cards(path, stream, start, "its header"))
+    header = parse_cards(read_header_cards(path, stream, start, "its header"))
     if header.get("NAXIS", (0, ""))[0] == 0:  # no data in between: the next header follows at once
         first = stream.read(80)
         if first.startswith(b"XTENSION"):
-            second = parse_cards(_cards(path, stream, first, "the header of HDU 1"))
+            second = parse_cards(read_header_cards(path, stream, first, "the header of HDU 1"))
             header = {**second, **header}  # the primary header speaks for the exposure
     return header
 
 
-def _cards(path: Path, stream: BinaryIO, start: bytes, what: str) -> Iterator[str]:
+def read_header_cards(path: Path, stream: Readable, start: bytes, what: str) -> Iterator[str]:
     """The 80-character cards of one header up to END; leaves the stream at the end of its last block."""
     block = start + stream.read(BLOCK - len(start))
     for count in range(MAX_CARDS // 36):

@@ -199,18 +199,19 @@ def aberration(pupil: Pupil, grid: Grid, path: Array, along_x: Spectrum) -> tupl
     Returns U and V, real and imaginary parts (B, half, half) each: A is U + V at (f_y, f_x), U - V at (-f_y, f_x).
     """
     static = _prepare(pupil, grid, path.shape[-1])
-    waves = np.array(pupil.waves, np.float32)[:, None, None]
+    waves = np.array(pupil.waves, np.float32)[:, None]
     even = (static.paths_even @ path[np.array(static.even, int)]).reshape(static.weight.shape)
     odd = (static.paths_odd @ path[np.array(static.odd, int)]).reshape(static.weight.shape)
 
     def add(k: Array, sums: Spectrum) -> Spectrum:
-        share = jnp.asarray(static.weight)[k] * cos(waves[..., 0] * even[k])
-        sin_odd, cos_odd = sincos(waves[..., 0] * odd[k])
+        share = jnp.asarray(static.weight)[k] * cos(waves * even[k])
+        sin_odd, cos_odd = sincos(waves * odd[k])
         return sums[0] + share * cos_odd, sums[1] + share * sin_odd
 
     # a loop: all points at once do not fit in the cache, and a plain sum would fuse with the sine and not vectorise
-    nothing = jnp.zeros((len(waves), even.shape[-1]), even.dtype)
-    re, im = (v @ static.owner for v in jax.lax.fori_loop(0, _CHUNK, add, (nothing, nothing)))
+    nothing = jnp.zeros((len(pupil.waves), static.weight.shape[1]), jnp.float32)
+    sums = jax.lax.fori_loop(0, _CHUNK, add, (nothing, nothing))
+    re, im = sums[0] @ static.owner, sums[1] @ static.owner
     parts = [jnp.einsum("bn,nij->bij", a, m) for a, m in zip((re, re, im, im), static.mesh, strict=True)]
     parts[0] = parts[0] + static.centre
     e, o = static.fine_even, static.fine_odd

@@ -59,8 +59,8 @@ class Optics:
     stack_pixel: float = 0.0
 
     def limit(self, pixel: float = 0.0) -> float:
-        """Frequency [cycle/arcsec] along an axis beyond which amplitudes add up to less than _LEFT_OUT of the PSF's peak,
-        for detector pixels of a side of `pixel` arcsec."""
+        """Frequency [cycle/arcsec] along an axis beyond which amplitudes add up to less than _LEFT_OUT of the PSF's
+        peak, for detector pixels of a side of `pixel` arcsec."""
         return max(
             r / wavelength * ARCSEC for r, wavelength in zip(_limits(self, pixel), self.wavelengths, strict=True)
         )

@@ -59,7 +59,7 @@ CLUSTER_SITES: dict[str, Site] = {name: SITES[name] for name in _SHARED} | {
 
 RELATIONS = {
     # M200m [Msun / h] at a richness, and the slope
-    "simet2017": (10**14.344, 40.0, 1.33),  # Simet+ 2017, MNRAS 466, 3103 (erratum)
+    "simet2017": (10**14.344, 40.0, 1.33),  # Simet+ 2017, MNRAS 466, 3103
     "abdullah2022": (11.4e12, 1.0, 0.95),  # Abdullah+ 2022, ApJ 933, 48
 }
 

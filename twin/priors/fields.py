@@ -115,14 +115,18 @@ def _field_redshift(name: str, r: Array, size: int | None = None) -> Array:
 
 
 def interlopers(p: Prior) -> Truth:
-    """Field objects anywhere in the frame but on its object; each slot is filled or not."""
+    """Field objects anywhere in the frame but on its object; each slot is filled or not. Where the recipe has a law of
+    `field_distance`, the galaxy keeps it: the lens in whose field an object lies, say."""
     truth: Truth = {}
     for k in range(GALAXY_INTERLOPERS + STAR_INTERLOPERS):
         name = f"field{k}"
         galaxy = k < GALAXY_INTERLOPERS
         there = p.draw("field_galaxy" if galaxy else "field_star", f"{name}_there")
         inner, outer = 0.275 * p.half_side, 1.35 * p.half_side  # off the object itself, and into the corners
-        radius = jnp.sqrt(inner**2 + numpyro.sample(f"{name}_u", dist.Uniform(0.0, 1.0)) * (outer**2 - inner**2))
+        if galaxy and "field_distance" in p.laws:
+            radius = p.draw("field_distance", f"{name}_distance")
+        else:
+            radius = jnp.sqrt(inner**2 + numpyro.sample(f"{name}_u", dist.Uniform(0.0, 1.0)) * (outer**2 - inner**2))
         truth[f"{name}_x"], truth[f"{name}_y"] = _at(name, radius)
         r = p.draw("field_mag", f"{name}_r")
         gr, ri = _blue(p, name) if galaxy else _star(p, name)

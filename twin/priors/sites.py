@@ -93,6 +93,9 @@ SITES: dict[str, Site] = {
     "field_mag": _magnitude("r of unrelated objects"),
     "field_radius": _size("half-light radius of unrelated galaxies"),
     "field_n": _index("unrelated galaxies, companions and the bulges of spirals"),
+    "field_distance": Site(
+        "distance of the unrelated galaxy from the frame's centre; without it, anywhere", "arcsec", 0, LARGE
+    ),
     "faint_density": Site("number of faint galaxies, of the mean sky's; without it there are none", "", 1e-2, LARGE),
     "faint_gr": _colour("g - r of faint galaxies"),
     "faint_ri": _colour("r - i of faint galaxies"),

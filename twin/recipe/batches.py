@@ -18,8 +18,12 @@ from twin.observatory.state import ImagerState
 from twin.recipe.program import Program, Sample
 
 MICROBATCH = 64  # samples a device works on at a time; fixed, so that results do not depend on the number of devices
-_INNER = 8  # samples vectorised together: their spectra fit in the L2 cache
 QUANTUM = 0.25  # of the noise, the step in which sky-subtracted stacks are stored
+
+
+def vectorised(bands: int) -> int:
+    """Samples that are vectorised together: more fill matrix products better, fewer fit in the L2 cache."""
+    return 16 if bands == 1 else 8
 
 
 class Batches:
@@ -85,8 +89,10 @@ class Batches:
             sample, state = self._program.sample(key, exposure, cls), self._program.state(exposure)
             return stored(sample, state, self._program.stacked, self._program.instrument.config.detector)
 
+        inner = vectorised(len(self._program.bands))
+
         def block(seed: Array, shard: Array, attempt: Array, index: Array, exposures: Array) -> dict[str, Array]:
-            return jax.lax.map(lambda a: one(seed, shard, attempt, *a), (index, exposures), batch_size=_INNER)
+            return jax.lax.map(lambda a: one(seed, shard, attempt, *a), (index, exposures), batch_size=inner)
 
         spread, same = PartitionSpec("batch"), PartitionSpec()
         specs = (same, same, same, spread, spread)

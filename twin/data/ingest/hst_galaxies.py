@@ -22,7 +22,7 @@ FOLDER = "hst_galaxies_cosmos_aegis"
 BANDS = ("F606W", "F814W")
 SIZE = 160
 PIXEL_SCALE = 0.03  # arcsec
-SAME_FLUX = 0.1  # relative difference between an image's sum and the catalogue's
+EXACT, SAME_FLUX = 1e-3, 0.1  # relative differences between an image's sum and the catalogue's: none, and the largest
 SETS = (  # catalogue, prefix of its image files, band, class
     ("paltas__real_galaxy_catalog_23.5.fits.gz", "paltas__", "F814W", "cosmos"),
     ("slsim__real_galaxy_catalog_23.5.fits.gz", "slsim__", "F814W", "cosmos"),
@@ -120,12 +120,12 @@ def _image_file(root: Path, prefix: str, name: str) -> Path | None:
 
 
 def _image(path: Path, row: Any) -> np.ndarray:
-    """The image whose sum is the catalogue's flux: the extension that it names, else the one that fits best."""
+    """The image whose sum is the catalogue's flux: the extension that it names if that is exact, else the nearest."""
     images = [data if data is not None and data.ndim == 2 else None for data, _ in read_fits(path)]
     flux, hdu = float(row["stamp_flux"]), int(row["GAL_HDU"])
     sums = [np.inf if image is None else float(np.nansum(image)) for image in images]
     at = hdu if 0 <= hdu < len(images) and images[hdu] is not None else 0
-    if abs(sums[at] - flux) > SAME_FLUX * abs(flux):
+    if abs(sums[at] - flux) > EXACT * abs(flux):
         at = int(np.argmin(np.abs(np.array(sums) - flux)))
     image = images[at]
     if image is None or abs(sums[at] - flux) > SAME_FLUX * abs(flux):

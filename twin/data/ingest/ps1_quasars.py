@@ -1,7 +1,7 @@
 """Reader `ps1-quasars`: the lensed quasars of benchmark `ps1-lenses`, 40x40 pixels, complete ones only.
 
-Of those of `ps1-sled` they have a separation of 1 to 5 arcsec and S/N above 20 in r. Cut-outs stay centred as the archive cut them: the
-benchmark recentres them on their peak, which asks for a few pixels more, and so loses some.
+Of those of `ps1-sled` they have a separation of 1 to 5 arcsec and S/N above 20 in r. Cut-outs stay centred as the
+archive cut them: the benchmark recentres them on their peak, which asks for a few pixels more, and so loses some.
 """
 
 from __future__ import annotations

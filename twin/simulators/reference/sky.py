@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 from scipy.fft import fht, fhtoffset
-from scipy.special import gammaincinv, gammaln
+from scipy.special import gammaincc, gammaincinv, gammaln
 
 from twin.observatory.state import ImagerState
 from twin.simulators.reference import psf
 from twin.simulators.reference.view import Plane, View
 
 STEEPEST = 6.2  # Sersic index up to which GalSim goes
+LARGE = 0.02  # of the plane's period: half-light radius from which what comes round is taken away again
 
 
 @dataclass(frozen=True)
@@ -106,10 +107,27 @@ def draw(view: View, state: ImagerState, sky: Sky) -> np.ndarray:
             along_y, along_x = plane.shift(star.x, star.y)
             sharp += star.flux[:, None, None] * (along_y[:, None] * along_x[None, :])
     sharp *= plane.pixel
+    for galaxy in sky.galaxies:
+        if isinstance(galaxy, Galaxy) and galaxy.radius > LARGE * plane.period * view.pixel_scale:
+            sharp -= galaxy.flux[:, None, None] * plane.sampled(_come_round(plane, galaxy))
     for light in sky.light:
         if np.any(light.flux):
             sharp += light.flux[:, None, None] * plane.sampled(light.samples)
     return np.stack([plane.image(sharp[b] * psf.transfer(plane, state, b)) for b in range(bands)])
+
+
+def _come_round(plane: Plane, g: Galaxy) -> np.ndarray:
+    """Light in each pixel (npix, npix) of the images of a galaxy of unit flux that the plane's period makes: of the 24
+    nearest, smooth there for they are half a period away and more, and evenly what lies beyond these."""
+    view = plane.view
+    period = plane.period * view.pixel_scale
+    x, y = midpoints(replace(view, cells=1, subsamples=1))
+    images = [(i, j) for i in range(-2, 3) for j in range(-2, 3) if i or j]
+    each = [sersic(x - g.x - i * period, y - g.y - j * period, g.n, g.radius, g.q, g.angle) for i, j in images]
+    edge = 5 * period / np.sqrt(np.pi) / g.radius  # of the circle as large as all of these periods
+    beyond = gammaincc(2 * g.n, gammaincinv(2 * g.n, 0.5) * edge ** (1 / g.n))
+    total: np.ndarray = (np.sum(each, 0) + beyond / period**2) * view.pixel_scale**2
+    return total
 
 
 def _galaxy(plane: Plane, g: Galaxy | Disc | Image) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Lobster-eye X-ray optics: square pores on a sphere."""

@@ -52,7 +52,7 @@ MISTAKES: dict[str, tuple[Change, tuple[str, ...], str]] = {
         lambda v: v["prior"]["shear"].update(range=[0.1]), ("prior", "shear", "range", "1"), "is missing",
     ),
     "a range in the tail": (
-        lambda v: v["prior"]["quasar_mag"].update(range=[29, 30]), ("prior", "quasar_mag"), "holds 2e-18 of the law",
+        lambda v: v["prior"]["quasar_mag"].update(range=[29, 30]), ("prior", "quasar_mag"), "holds 2e-16 of the law",
     ),
     "probability 2": (lambda v: v["prior"]["m_dwarf"].update(p=2), ("prior", "m_dwarf", "p"), "at most 1"),
     "sizes below 0": (

@@ -33,7 +33,7 @@ def case(request: pytest.FixtureRequest, recipe: Recipe) -> tuple[str, Any, dict
         sample = trace(row, cls=request.param)
         return {k: v["value"] for k, v in trace.trace.items() if v["type"] == "sample"}, sample.frame
 
-    key = jax.random.key(3)
+    key = jax.random.key(4)  # a truth about which the density is neither flat nor torn by an image that comes or goes
     sites, frame = quick(simulate, key)(key)
 
     def density(changed: dict[str, Any], sites: dict[str, Any]) -> jax.Array:

@@ -135,9 +135,8 @@ def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
         quadrant = quadrant * sum(air[1:], air[0])
     blur = state.resampling * grid.pixel_scale
     sxx, syy, sxy = state.jitter[:, 0] + blur**2, state.jitter[:, 1] + blur**2, state.jitter[:, 2]
-    sign = _SIGNS
     # limited: inf times 0 is no PSF where a strong jitter has killed the frequency anyway
-    slope = -4 * np.pi**2 * sxy[:, None, None, None] * (sign * fx[:, None] * fx[None, :])
+    slope = -4 * np.pi**2 * sxy[:, None, None, None] * (_SIGNS * fx[:, None] * fx[None, :])
     cross = jnp.exp(jnp.clip(slope, -80, 80))
     whole = (quadrant if quadrant.ndim == 4 else quadrant[:, None]) * cross  # (B, 2, half, half)
     cx, sx, cy, sy = phasors(grid, state.offset[:, 0], state.offset[:, 1])
@@ -149,10 +148,10 @@ def otf(optics: Optics, state: ImagerState, grid: Grid) -> Spectrum:
         even_re, even_im, odd_re, odd_im = (
             v[:, None] for v in aberration(optics.pupil(), grid, state.aberration, along_x)
         )
-        column = even_re + sign * odd_re, even_im + sign * odd_im
+        column = even_re + _SIGNS * odd_re, even_im + _SIGNS * odd_im
     else:
         column = settled(along_x[0])[:, None, None], settled(along_x[1])[:, None, None]
-    re, im = product(column, (row_re, row_im * sign))
+    re, im = product(column, (row_re, row_im * _SIGNS))
     return (whole * re).reshape(-1, 2 * h, h), (whole * im).reshape(-1, 2 * h, h)
 
 

@@ -209,7 +209,7 @@ def aberration(pupil: Pupil, grid: Grid, path: Array, along_x: Spectrum) -> tupl
         return sums[0] + share * cos_odd, sums[1] + share * sin_odd
 
     # a loop: all points at once do not fit in the cache, and a plain sum would fuse with the sine and not vectorise
-    nothing = jnp.zeros((len(pupil.waves), static.weight.shape[1]), jnp.float32)
+    nothing = jnp.zeros((len(pupil.waves), static.weight.shape[1]), even.dtype)
     sums = jax.lax.fori_loop(0, _CHUNK, add, (nothing, nothing))
     re, im = sums[0] @ static.owner, sums[1] @ static.owner
     parts = [jnp.einsum("bn,nij->bij", a, m) for a, m in zip((re, re, im, im), static.mesh, strict=True)]

@@ -29,7 +29,7 @@ SINES = ((np.arange(NODES) + 0.5) * STEP).astype(np.float32)
 def chance(ratio: ArrayLike, sine: ArrayLike, tilt: ArrayLike = 0.0, spread: ArrayLike = 0.0) -> Array:
     """(ORDERS, ...) probability of each number of bounces; `tilt` [rad] and `spread` of L/w are standard deviations."""
     sine = jnp.abs(jnp.asarray(sine, jnp.float32))
-    q: Array = ratio * sine / jnp.sqrt(1 - sine**2)
+    q = jnp.asarray(ratio) * sine / jnp.sqrt(1 - sine**2)
     sigma = jnp.sqrt((tilt * ratio) ** 2 + (spread * q) ** 2 + 1e-8)
     h = _ramp(q - jnp.asarray(np.arange(-1, ORDERS + 1, dtype=np.float32)).reshape(-1, *[1] * q.ndim), sigma)
     p = jnp.maximum(h[:-2] - 2 * h[1:-1] + h[2:], 0)

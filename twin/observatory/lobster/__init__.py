@@ -1,1 +1,1 @@
-"""Lobster-eye X-ray optics: square pores on a sphere."""
+"""Lobster-eye X-ray optics: square pores on a sphere, their point spread function and a photon-by-photon ray tracer."""

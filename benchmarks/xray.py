@@ -1,0 +1,134 @@
+"""Lobster-eye X-ray optics: the ray tracer, and what the separable PSF saves against it, on all cores, wall clock.
+
+    python benchmarks/xray.py
+
+rays       photons of 1 keV traced through `generic-lobster` with tilted plates, exact in three dimensions
+psf        noise-free PSF of a new State and source, 128 x 128 bins, against tracing 4 million rays
+frame      a frame of 128 x 128 bins of 1 source and 3,000 or 45,000 photons, against tracing until as many have come
+           through the optic onto the detector (a ray's weight is the chance that it does) and adding them up
+frames     20 sources and background, about 3,000 detected photons, with the optics of `ep-wxt`, each with sources of
+           its own
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from _report import figure
+
+from twin.numerics.devices import setup_devices
+
+RAYS = 4_000_000
+BLOCK = 65_536  # rays a call of a device: what they need stays in its cache
+BATCH = 256  # frames a call of a device
+SOURCES = 20
+DETECTED, BACKGROUND, ROOM = 2000.0, 1500.0, 4096  # photons that pass the pores, of the background, room for both
+
+
+def wall(call: Callable[[], Any], runs: int = 7) -> float:
+    """Median seconds of a call."""
+    call()
+    times = []
+    for _ in range(runs):
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+def everywhere(one: Callable[..., Any]) -> Callable[..., Any]:
+    """`one` of a key, on every device of the machine."""
+    import jax
+    from jax.sharding import Mesh, PartitionSpec
+
+    mesh = Mesh(np.array(jax.local_devices()), ("batch",))
+    spec = PartitionSpec("batch")
+    return jax.jit(jax.shard_map(one, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False))
+
+
+def main() -> None:
+    devices = setup_devices()
+    import jax
+    import jax.numpy as jnp
+
+    from twin.observatory.lobster.bounces import ARCMIN
+    from twin.observatory.lobster.photons import count, photons, ways
+    from twin.observatory.lobster.psf import optic_area, profile, psf
+    from twin.observatory.lobster.telescope import load_lobster
+    from twin.observatory.lobster.trace import trace
+
+    ideal = load_lobster("generic-lobster")
+    optic = replace(ideal.state(), tilt=jnp.float32(1.0))
+    x, y = (jnp.asarray(edges, jnp.float32) for edges in ideal.edges(128))
+
+    def traced(keys: Any, rays: int, block: int) -> Any:
+        """(devices, 128, 128) weight of `rays` rays, `block` at a time."""
+
+        def more(image: Any, key: Any) -> tuple[Any, None]:
+            r = trace(key, optic, ideal.coating, 1.0, jnp.zeros(2), block, wings=False)
+            column = ((r.x - x[0]) * (128 / (x[-1] - x[0]))).astype(jnp.int32)
+            row = ((r.y - y[0]) * (128 / (y[-1] - y[0]))).astype(jnp.int32)
+            inside = (column >= 0) & (column < 128) & (row >= 0) & (row < 128)
+            at = jnp.where(inside, row * 128 + column, 16384)
+            return image.at[at].add(r.weight), None
+
+        blank = jnp.zeros(16385)
+        image, _ = jax.lax.scan(more, blank, jax.random.split(keys[0], max(rays // block, 1)))
+        return image[None]
+
+    keys = jax.random.split(jax.random.key(0), devices)
+    each = RAYS // devices // BLOCK * BLOCK
+    many = everywhere(lambda k: traced(k, each, BLOCK))
+    second = wall(lambda: many(keys).block_until_ready()) / (each * devices)
+    figure("rays_per_second", 1 / second, "1/s")
+
+    one = jax.jit(lambda s, at: psf(s, ideal.coating, 1.0, at, x, y))
+    image = wall(lambda: one(optic, jnp.array([10.0, 20.0])).block_until_ready(), 31)
+    figure("psf_vs_raytrace", 1 / image, "1/s", f"{RAYS} rays", 1 / (second * RAYS))
+
+    wxt = load_lobster("ep-wxt")
+    state = wxt.state()
+    ex, ey = (jnp.asarray(edges, jnp.float32) for edges in wxt.edges(128))
+    draws = jax.jit(lambda: ways(state, profile(state, wxt.coating, 1.0)))()
+
+    def rate(
+        optic: Any, draws: Any, at: Any, mean: float, background: float, size: int, batch: int
+    ) -> tuple[float, float]:
+        """Frames a second, and the mean number of photons in one. at: places of sources; None draws SOURCES anew."""
+
+        def frame(key: Any) -> Any:
+            k_place, k_flux, k_draw = jax.random.split(key, 3)
+            low, high = jnp.stack([ex[0], ey[0]]), jnp.stack([ex[-1], ey[-1]])
+            place = jax.random.uniform(k_place, (SOURCES, 2), minval=low, maxval=high) if at is None else at
+            flux = jax.random.exponential(k_flux, (len(place),)) if at is None else jnp.ones(1)
+            drawn = photons(k_draw, optic, draws, place, mean * flux / flux.sum(), background, *edges, size)
+            return count(drawn[0], drawn[1], drawn[3], *edges).astype(jnp.uint16)
+
+        edges = (ex, ey) if at is None else (x, y)
+        make = everywhere(lambda k: jax.lax.map(frame, k))
+        keys = jax.random.split(jax.random.key(1), batch * devices)
+        seen = float(np.asarray(make(keys), float).sum() / len(keys))
+        return len(keys) / wall(lambda: make(keys).block_until_ready()), seen
+
+    image = np.asarray(many(keys)).sum(0)[:-1]
+    area = optic_area(optic) * np.prod(np.diff(optic.aperture, axis=1)) * ARCMIN**2
+    through = float(image.sum() / devices / (each // BLOCK) / area)  # chance of a ray
+    middle, mine = jnp.zeros((1, 2)), jax.jit(lambda: ways(optic, profile(optic, ideal.coating, 1.0)))()
+    for number in (3000, 45000):
+        fast, seen = rate(optic, mine, middle, number, 0.0, number + 6 * int(number**0.5), 768_000 // number)
+        rays = int(seen / through)
+        trial = everywhere(lambda k, rays=rays: traced(k, 8 * rays, rays))
+        slow = wall(lambda trial=trial: trial(keys).block_until_ready()) / (8 * devices)
+        figure(f"frame_vs_raytrace_{number}", fast, "1/s", f"{rays} rays, of which as many come through", 1 / slow)
+    fast, seen = rate(state, draws, None, DETECTED, BACKGROUND, ROOM, BATCH)
+    figure("frames_per_second", fast, "1/s")
+    figure("photons_per_frame", seen, "1")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Photons of many sources at once, without a ray trace: draws from the cumulative profiles, counted in frames.
+
+What a photon does along an axis of the pores is one of `ATOMS` equally likely ways of each kind (no bounce, an even
+number, an odd one): the pore's place s and the offset of its image, quantiles of the tables of
+`twin.observatory.lobster.psf`. A photon whose pore would lie outside the plates, or between two, is lost. So field
+edges, gaps and vignetting need no table for each source, and numbers stay Poissonian: thinning leaves them so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from twin.observatory.lobster.bounces import ARCMIN, NODES, REACH, STEP
+from twin.observatory.lobster.psf import Profile
+from twin.observatory.lobster.state import LobsterState
+
+ATOMS = 4096
+_RANKS = (np.arange(ATOMS) + 0.5) / ATOMS
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Ways:
+    """What a photon of one energy may do along an axis."""
+
+    ends: Array
+    """(2,) probability below which it is not reflected, and below which it is an even number of times"""
+    offset: Array
+    """(4 ATOMS,) offset of its image: none, even, odd, odd and broadened [arcmin]"""
+    pore: Array
+    """(4 ATOMS,) direction sine of its pore about the source [arcmin]"""
+    light: Array
+    """() light of an axis of a boundless optic, in radians of pore"""
+
+
+def _golden(k: int) -> np.ndarray:
+    """A low-discrepancy sequence in the order of the atoms, independent of the others."""
+    return (0.5 + np.arange(ATOMS) * np.array([0.8191725134, 0.6710436067, 0.5497004779])[k]) % 1
+
+
+def ways(state: LobsterState, p: Profile) -> Ways:
+    """The draws of a profile: made once for a State and an energy."""
+    x = jnp.linspace(-2 * REACH, 2 * REACH, 2 * NODES + 1) / ARCMIN
+    even = [jnp.interp(_RANKS * row[-1], row, x) for row in p.even]
+    whole = p.odd.sum(0)
+    s = jnp.linspace(0, REACH, NODES + 1)
+    pore = jnp.interp(_RANKS * whole[-1], whole, s)
+    node = jnp.clip((pore / STEP).astype(jnp.int32), 0, NODES - 1)
+    rise = p.odd[:, node + 1] - p.odd[:, node]
+    more = (rise[1] > _golden(0) * rise.sum(0)).astype(jnp.int32)
+    share, rank = p.scatter[2 * more], jnp.asarray(_golden(1), jnp.float32)
+    loose = rank < share
+    again = jnp.where(loose, rank / jnp.maximum(share, 1e-9), (rank - share) / jnp.maximum(1 - share, 1e-9))
+    wing: Array = jnp.clip(2 * again - 1, -0.9999, 0.9999)
+    wing = state.scatter_width * wing / jnp.sqrt(1 - wing**2)
+    nodes = jnp.linspace(-1, 1, p.core.shape[-1])
+    side = jnp.asarray(np.where(_golden(2) < 0.5, -1.0, 1.0), jnp.float32)
+    odd = []
+    for k in range(2):
+        core = [jnp.interp(again, row, nodes) * p.reach[k] for row in p.core[:, k]]
+        odd.append(side * jnp.where(loose, wing, jnp.where(more == 1, core[1], core[0])))
+    light = jnp.stack([p.even[0, -1], p.even[1, -1], 2 * whole[-1]])
+    pore = side * pore / ARCMIN
+    return Ways(
+        jnp.cumsum(light)[:2] / light.sum(),
+        jnp.concatenate([*even, *odd]),
+        jnp.concatenate([even[0] / 2, even[1] / 2, pore, pore]),
+        light.sum(),
+    )
+
+
+def _along(w: Ways, u: Array) -> tuple[Array, Array]:
+    """The kind of way, and its atom, of uniform deviates."""
+    kind = (u >= w.ends[0]).astype(jnp.int32) + (u >= w.ends[1])
+    begin = jnp.where(kind == 0, 0.0, jnp.where(kind == 1, w.ends[0], w.ends[1]))
+    end = jnp.where(kind == 0, w.ends[0], jnp.where(kind == 1, w.ends[1], 1.0))
+    atom = ((u - begin) / jnp.maximum(end - begin, 1e-9) * ATOMS).astype(jnp.int32)
+    return kind, jnp.clip(atom, 0, ATOMS - 1)
+
+
+def photons(
+    key: Array, state: LobsterState, w: Ways, sources: Array, counts: Array, background: ArrayLike,
+    edges_x: ArrayLike, edges_y: ArrayLike, size: int,
+) -> tuple[Array, Array, Array, Array]:  # fmt: skip
+    """Places x, y [arcmin], the source (sources + 1: background) and whether there is such a photon, each (size,).
+
+    sources     (sources, 2) direction sines along the detector's axes, from the middle of the field [arcmin]
+    counts      (sources,) mean number of photons that a boundless optic would bring to a boundless detector
+    background  mean number of events that are spread evenly over the detector
+    size        photons that may be drawn: Poisson numbers beyond it are cut, so keep it some sqrt(N) above the mean
+    """
+    k_number, k_bits = jax.random.split(key)
+    mean = jnp.append(counts, background)
+    below = jnp.cumsum(mean)
+    number = jax.random.poisson(k_number, below[-1])
+    bits = jax.random.bits(k_bits, (3, size), jnp.uint32)
+    u = (bits >> 8).astype(jnp.float32) * 2.0**-24
+    which = (u[2] * below[-1] >= below[:-1, None]).sum(0)
+    place = jnp.concatenate([sources, jnp.zeros((1, 2))]).T[:, which]
+    angle = jnp.deg2rad(state.roll)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    found, pores, kinds, atoms = [], [], [], []
+    for axis in range(2):
+        kind, atom = _along(w, u[axis])
+        kinds.append(kind)
+        atoms.append(atom)
+    for axis in range(2):
+        at = kinds[axis] * ATOMS + atoms[axis]
+        pores.append(w.pore[at])
+        found.append(w.offset[at + ATOMS * ((kinds[axis] == 2) & (kinds[1 - axis] == 1))])
+    middle = cos * place[0] + sin * place[1], cos * place[1] - sin * place[0]
+    passed = jnp.arange(size) < number
+    empty = which == len(counts)
+    for axis in range(2):
+        passed &= _open(state, axis, middle[axis] + pores[axis]) | empty
+    x = place[0] + cos * found[0] - sin * found[1]
+    y = place[1] + sin * found[0] + cos * found[1]
+    edges_x, edges_y = jnp.asarray(edges_x), jnp.asarray(edges_y)
+    x = jnp.where(empty, edges_x[0] + (edges_x[-1] - edges_x[0]) * u[0], x)
+    y = jnp.where(empty, edges_y[0] + (edges_y[-1] - edges_y[0]) * u[1], y)
+    passed &= (x >= edges_x[0]) & (x < edges_x[-1]) & (y >= edges_y[0]) & (y < edges_y[-1])
+    return x, y, which, passed
+
+
+def _open(state: LobsterState, axis: int, pore: Array) -> Array:
+    """Whether pores at these sines [arcmin] lie in a plate's open part."""
+    lo, hi = state.aperture[axis]
+    pitch, gap = (v / state.radius / ARCMIN for v in (state.plate_pitch, state.plate_gap))
+    cell = (pore - lo) / pitch
+    return (pore >= lo) & (pore < hi) & (jnp.abs(cell - jnp.floor(cell) - 0.5) * pitch < (pitch - gap) / 2)
+
+
+def count(x: Array, y: Array, passed: Array, edges_x: ArrayLike, edges_y: ArrayLike) -> Array:
+    """(y bins, x bins) photons, int32, in bins of equal width."""
+    edges_x, edges_y = jnp.asarray(edges_x), jnp.asarray(edges_y)
+    nx, ny = len(edges_x) - 1, len(edges_y) - 1
+    column = jnp.clip(((x - edges_x[0]) * (nx / (edges_x[-1] - edges_x[0]))).astype(jnp.int32), 0, nx - 1)
+    row = jnp.clip(((y - edges_y[0]) * (ny / (edges_y[-1] - edges_y[0]))).astype(jnp.int32), 0, ny - 1)
+    bins = jnp.where(passed, row * nx + column, nx * ny)
+    return jnp.zeros(nx * ny + 1, jnp.int32).at[bins].add(1, mode="promise_in_bounds")[:-1].reshape(ny, nx)

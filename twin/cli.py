@@ -85,6 +85,9 @@ def simulate(
         typer.Option(metavar="DIR", help="Folder of `twin calibrate`: its draws correct the telemetry, one a night."),
     ] = None,
     overrides: Overrides = None,
+    events: Annotated[
+        bool, typer.Option("--events", help="X-ray recipes: keep the events too, one Parquet a shard.")
+    ] = False,
     restart: Restart = False,
     mixed: Annotated[
         bool, typer.Option("--mixed", help="Allow resuming with other versions or on another kind of machine.")
@@ -100,7 +103,7 @@ def simulate(
     from twin.recipe import load_recipe
 
     changes = [*(overrides or ()), *([f"calibration={calibration}"] if calibration else ())]
-    source = load_recipe(recipe, changes)
+    source = load_recipe(recipe, [*changes, *(["events=true"] if events else ())])
     if engine == "reference":
         from twin.recipe.reference import ReferenceRecipe
 
@@ -184,7 +187,11 @@ def export(
     dataset: DatasetFolder,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
     form: Annotated[
-        str, typer.Option("--format", help="coolest (lens models), ds9 (regions) or coco (boxes and masks of arcs).")
+        str,
+        typer.Option(
+            "--format",
+            help="coolest (lens models), ds9 (regions), coco (boxes and masks of arcs) or events (X-ray, FITS).",
+        ),
     ],
     index: Annotated[list[int] | None, typer.Option(help="This sample; may be repeated.")] = None,
     number: Annotated[

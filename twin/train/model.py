@@ -31,6 +31,7 @@ from twin.train.weights import (
 
 if TYPE_CHECKING:
     from twin.recipe import Recipe
+    from twin.recipe.xray import XrayRecipe
 
 METHOD = "ensemble"
 FILES = ("recipe.yaml", "posterior/posterior.json", "posterior/members", "metrics.json", "card.md")
@@ -81,7 +82,7 @@ class Model:
         return self.bands.index(self.config.centre_band)
 
     @cached_property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> Recipe | XrayRecipe:
         """The recipe that it was trained on."""
         from twin.recipe import load_recipe
 

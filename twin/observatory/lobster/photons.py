@@ -118,7 +118,7 @@ def photons(
     passed = jnp.arange(size) < number
     empty = which == len(counts)
     for axis in range(2):
-        passed &= _open(state, axis, middle[axis] + pores[axis]) | empty
+        passed &= inside_plates(state, axis, middle[axis] + pores[axis]) | empty
     x = place[0] + cos * found[0] - sin * found[1]
     y = place[1] + sin * found[0] + cos * found[1]
     edges_x, edges_y = jnp.asarray(edges_x), jnp.asarray(edges_y)
@@ -128,7 +128,7 @@ def photons(
     return x, y, which, passed
 
 
-def _open(state: LobsterState, axis: int, pore: Array) -> Array:
+def inside_plates(state: LobsterState, axis: int, pore: Array) -> Array:
     """Whether pores at these sines [arcmin] lie in a plate's open part."""
     lo, hi = state.aperture[axis]
     pitch, gap = (v / state.radius / ARCMIN for v in (state.plate_pitch, state.plate_gap))

@@ -27,9 +27,7 @@ _KERNELS = (
     0.26,
 )  # standard deviation of what a particle stands for, in scale lengths: inside, outside
 _DUSTY = 2.0  # times the pixel's Nyquist limit: what dust takes of thin discs and small bulges needs finer waves
-_LANE_CELLS = (
-    3  # cells a pixel that a lane seen from the edge needs, and waves as fine as they hold: its sides are steep
-)
+_LANE_CELLS = 3  # cells a pixel, and waves as fine as they hold, for lanes seen from the edge: their sides are steep
 _MARGIN = 4  # pixels of maps around the frame
 _BEYOND = 0.75, 0.85  # of the frame's side from its middle: where a nucleus that has left begins to fade, and is gone
 _WITHIN = np.cumsum(encounter.WEIGHTS), np.arange(encounter.PARTICLES, dtype=np.float32)  # light within a particle

@@ -105,8 +105,8 @@ class Model:
             unfinished = (folder / "checkpoints").is_dir()
             problem = "its training is unfinished: run the same `twin train` again" if unfinished else "is missing"
             raise UserError(problem, file=folder if unfinished else folder / missing[0])
-        about = _read_json(folder / "posterior/posterior.json")
-        metrics = _read_json(folder / "metrics.json")
+        about = read_json(folder / "posterior/posterior.json")
+        metrics = read_json(folder / "metrics.json")
         bands, files = about.get("bands"), about.get("sha256_files")
         if about.get("method") != METHOD or not isinstance(bands, list) or not isinstance(files, dict):
             raise UserError(f"describes no posterior of method {METHOD}", file=folder / "posterior/posterior.json")
@@ -165,7 +165,7 @@ def save(folder: Path, recipe: Any, weights: Any, metrics: dict[str, Any], card:
     write_text(folder / "card.md", card)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -264,8 +264,11 @@ def optic_area(state: LobsterState) -> Array:
 
 def transmission(state: LobsterState, coating: Coating, energy: ArrayLike) -> Array:
     """Share of the photons of `energy` (...,) [keV] that filters let through and the silicon collects."""
-    silicon = absorption("Si", coating.table, energy)
-    filters = absorption("Al", coating.table, energy) * state.filter_al + silicon * state.dead_layer
+    silicon, aluminium, oxide, nitride = (
+        absorption(what, coating.table, energy) for what in ("Si", "Al", "SiO2", "Si3N4")
+    )
+    filters = aluminium * state.filter_al + silicon * state.dead_layer
+    filters += oxide * state.oxide + nitride * state.nitride
     return state.throughput * jnp.exp(-filters) * -jnp.expm1(-silicon * state.depletion)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +28,8 @@ from twin.recipe.xray_spec import EVENTS, xray_spec
 from twin.schema import Node, UserError
 from twin.simulators.lobster.energies import EDGES, channels_of
 from twin.simulators.lobster.exposure import BLOCK, Frame
-from twin.simulators.lobster.field import CHANNELS, CONDITIONS, OPTICS, Listing, LobsterField
+from twin.simulators.lobster.field import CONDITIONS, OPTICS, Listing, LobsterField
+from twin.simulators.lobster.optics import Optic
 
 _TELEMETRY = 2**32 - 1  # stands for the shard in keys of telemetry: no dataset has as many
 _ROOM = 1 << 14  # events kept of an exposure, and 16 times as many where that is too few
@@ -162,38 +164,38 @@ class XrayRecipe:
         return self.simulator.sample(noise_key, field, exposure, optics, room)
 
     @cached_property
-    def _compiled(self) -> Any:
-        """(seed, shard, index (P, n), class (P, n), telemetry (P, n, C)) -> arrays with axes (P, n), P pointings of n
-        samples each."""
+    def _tables(self) -> Any:
+        """Telemetry (P, C) of pointings -> their optics and PSF images, leading axis P."""
 
-        def pointing(seed: Array, shard: Array, index: Array, cls: Array, rows: Array) -> dict[str, Array]:
-            state = self.simulator.state(rows[0])
+        def one(row: Array) -> tuple[Optic, Array]:
+            state = self.simulator.state(row)
             optics = self.simulator.optic(state)
+            return optics, self.simulator.psf(state, optics.profiles).astype(jnp.float16)
+
+        return self._spread(lambda rows: jax.lax.map(one, rows))
+
+    @cached_property
+    def _frames(self) -> Any:
+        """(optics (P,), seed (P,), shard (P,), index (P, n), class (P, n), telemetry (P, n, C)) -> arrays with axes
+        (P, n), P pointings of n samples each."""
+
+        def pointing(a: tuple[Optic, Array, Array, Array, Array, Array]) -> dict[str, Array]:
+            optics, seed, shard, *rest = a
             base = jax.random.fold_in(jax.random.key(seed), shard)
 
-            def one(a: tuple[Array, Array, Array]) -> dict[str, Array]:
-                arrays, _ = self.sample(jax.random.fold_in(base, a[0]), a[2], a[1], optics)
+            def one(b: tuple[Array, Array, Array]) -> dict[str, Array]:
+                arrays, _ = self.sample(jax.random.fold_in(base, b[0]), b[2], b[1], optics)
                 return arrays
 
-            out: dict[str, Array] = jax.lax.map(one, (index, cls, rows))
-            psf = self.simulator.psf(state, optics.profiles).astype(jnp.float16)
-            return out | {"input/psf": jnp.broadcast_to(psf, (index.shape[0], *psf.shape))}
+            out: dict[str, Array] = jax.lax.map(one, tuple(rest))
+            return out
 
-        def block(seed: Array, shard: Array, *rest: Array) -> dict[str, Array]:
-            found: dict[str, Array] = jax.lax.map(lambda a: pointing(seed, shard, *a), rest)
-            return found
+        return self._spread(lambda *a: jax.lax.map(pointing, a))
 
-        spread, same = PartitionSpec("batch"), PartitionSpec()
-        specs = (same, same, spread, spread, spread)
-        mapped = jax.shard_map(block, mesh=self._mesh, in_specs=specs, out_specs=spread, check_vma=False)
-        size, each = _STEP * self._mesh.size, self.config.pointing.samples
-        shapes = (
-            *2 * (jax.ShapeDtypeStruct((), jnp.uint32),),
-            jax.ShapeDtypeStruct((size, each), jnp.uint32),
-            jax.ShapeDtypeStruct((size, each), jnp.int32),
-            jax.ShapeDtypeStruct((size, each, len(CHANNELS)), jnp.float32),
-        )
-        return jax.jit(mapped).lower(*shapes).compile()
+    def _spread(self, program: Callable[..., Any]) -> Any:
+        """A program of pointings, shared out among the devices."""
+        axis = PartitionSpec("batch")
+        return jax.jit(jax.shard_map(program, mesh=self._mesh, in_specs=axis, out_specs=axis, check_vma=False))
 
     def shard(self, seed: int, shard: int, count: int) -> dict[str, np.ndarray]:
         """Every array of `spec` for `count` samples of one shard; depends on (recipe, seed, shard, count) alone.
@@ -235,21 +237,22 @@ class XrayRecipe:
         groups = -(-(lead + count) // each)
         step = _STEP * self._mesh.size
         whole = -(-groups // step) * step * each
-        index = np.clip(np.arange(whole) - lead, 0, count - 1)
-        # what is padded stays with its pointing's own State only where it is one of the samples: else it is dropped
+        # padding repeats samples at either end: no shape but one is ever compiled
+        index = np.clip(np.arange(whole).reshape(-1, each) - lead, 0, count - 1)
+        numbers = np.full(step, seed, np.uint32), np.full(step, shard, np.uint32)
         pending = []
-        for begin in range(0, whole, step * each):
-            part = index[begin : begin + step * each]
-            first = np.clip(part.reshape(-1, each), 0, count - 1)
-            pending.append(
-                self._compiled(np.uint32(seed), np.uint32(shard), first.astype(np.uint32), kinds[first], rows[first])
-            )
+        for begin in range(0, len(index), step):
+            part = index[begin : begin + step]
+            optics, psf = self._tables(rows[part[:, each // 2]])
+            made = self._frames(optics, *numbers, part.astype(np.uint32), kinds[part], rows[part])
+            pending.append((made, psf))
         host = jax.device_get(pending)
-        names = host[0]
-        return {
-            name: np.concatenate([h[name].reshape(-1, *h[name].shape[2:]) for h in host])[lead : lead + count]
-            for name in names
+        out = {
+            name: np.concatenate([made[name].reshape(-1, *made[name].shape[2:]) for made, _ in host])
+            for name in host[0][0]
         }
+        out["input/psf"] = np.repeat(np.concatenate([psf for _, psf in host]), each, axis=0)
+        return {name: values[lead : lead + count] for name, values in out.items()}
 
     # events
 
@@ -264,7 +267,8 @@ class XrayRecipe:
         start = shard * self.spec.shard_samples
         for i, (row, cls) in enumerate(zip(rows, kinds, strict=True)):
             if (start + i) // each != last:
-                optics, last = self._optic(row), (start + i) // each
+                many, _ = self._tables(np.repeat(row[None], _STEP * self._mesh.size, axis=0))
+                optics, last = jax.tree.map(lambda leaf: leaf[0], many), (start + i) // each
             room = _ROOM  # few sizes to compile: fields without a bright source, and one or two more
             while room < needed[i] + BLOCK:
                 room *= 16
@@ -277,10 +281,6 @@ class XrayRecipe:
                 frames[name].append(image)
         found = {name: np.stack(images) for name, images in frames.items() if images}
         return found, np.concatenate(lists) if lists else np.zeros(0, EVENTS)
-
-    @cached_property
-    def _optic(self) -> Any:
-        return jax.jit(lambda row: self.simulator.optic(self.simulator.state(row)))
 
     def _listed(self, room: int) -> Any:
         """The compiled program of one exposure that keeps its events."""

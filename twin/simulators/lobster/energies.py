@@ -30,7 +30,8 @@ FAMILIES = ("powerlaw", "blackbody", "bremsstrahlung")  # as twin.priors.xray.Sp
 
 _MIDDLE = np.sqrt(EDGES[1:] * EDGES[:-1]).astype(np.float32)
 _WIDTHS = np.diff(EDGES).astype(np.float32)
-_SIGMA = (1e22 * cross_section(_MIDDLE)).astype(np.float32)
+_WITHIN = 1e22 * cross_section(EDGES[:-1, None] * (EDGES[1:] / EDGES[:-1])[:, None] ** ((np.arange(64) + 0.5) / 64))
+_SIGMA, _SPREAD = _WITHIN.mean(1).astype(np.float32), (0.5 * _WITHIN.var(1)).astype(np.float32)
 _GRID = np.linspace(np.log(1e-3), np.log(200.0), 256)  # ln x at which x K0 exp is tabulated
 _BESSEL = np.log(k0e(np.exp(_GRID))).astype(np.float32)
 
@@ -52,7 +53,9 @@ def shapes(family: Array, shape: Array, nh: Array) -> tuple[Array, Array]:
     bessel = table[low] + (at - low) * (table[low + 1] - table[low])
     law = jnp.where(family == 0, -shape * log_e, jnp.where(family == 1, 2 * log_e - _log_expm1(x), bessel - x - log_e))
     law = law - jnp.max(law, -1, keepdims=True)  # norms do not matter
-    photons = jnp.exp(law - nh * jnp.asarray(_SIGMA)) * _WIDTHS
+    # the mean of exp(-nh sigma) over a bin that an absorption edge may divide, to the second cumulant
+    column = nh * jnp.asarray(_SIGMA)
+    photons = jnp.exp(law - column + jnp.minimum(nh * nh * jnp.asarray(_SPREAD), 0.2 * column)) * _WIDTHS
     power = (photons * e)[..., BAND].sum(-1)
     free = (jnp.exp(law) * _WIDTHS * e)[..., BAND].sum(-1)
     return photons / jnp.maximum(ERG * power, 1e-37)[..., None], power / free

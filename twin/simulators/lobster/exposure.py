@@ -30,7 +30,6 @@ BLOCK = 2048  # photons drawn at a time: what they need stays in the cache
 PARTS = ("diffuse_x", "diffuse_y", "particles", "leak", "column")  # of the background, before its single pixels
 QUANTILES = 65  # of a light curve's arrival times
 _SIZES = 8  # clumps are no larger: one in 2e6 would be
-_KNOTS = 129
 _SOFT, _FLICKER = 0.06, 0.15  # [keV] e-folding energies of leaked light and of flickers above the least of the band
 
 
@@ -97,9 +96,17 @@ class Background:
         clumps = Clumps(config.dispersion)
         self.clump = clumps.mean
         self.sizes = clumps.distribution()[:_SIZES]
-        u = np.linspace(-1, 1, 4097)
-        below = (u - config.vignetting * u**3 / 3) + (1 - config.vignetting / 3)
-        self.across = np.interp(np.linspace(0, below[-1], _KNOTS), below, (u + 1) / 2)
+
+    def across(self, u: Array) -> Array:
+        """Places from 0 to 1 with the density 1 - v w^2, w from -1 to 1, at uniform deviates: w - v w^3 / 3 is
+        (1 - v / 3) (2 u - 1), by Newton's method."""
+        v = self.config.vignetting
+        wanted = (1 - v / 3) * (2 * u - 1)
+        w = wanted
+        for _ in range(4 if v < 0.5 else 12):
+            w = w - (w - v / 3 * w**3 - wanted) / (1 - v * w * w)
+            w = jnp.clip(w, -1.0, 1.0)
+        return 0.5 * (w + 1)
 
 
 @dataclass(frozen=True)
@@ -149,42 +156,41 @@ def expose(
 
     angle = jnp.deg2rad(state.roll)
     cos, sin = jnp.cos(angle), jnp.sin(angle)
-    at_x = cos * scene.place[:, 0] + sin * scene.place[:, 1]
-    at_y = cos * scene.place[:, 1] - sin * scene.place[:, 0]
-    # of background entries: the kind of place along each axis, where it begins and how far it reaches; channel table
+    # of each entry: a source's place in the pores' axes, or where a part of the background begins, in units of the side
     spot_x, spot_y = scene.spots[0], jnp.append(scene.spots[1, :-1], 0.0)
-    begin = jnp.stack([jnp.concatenate([jnp.zeros(4), spot_x[-1:], spot_x[:-1]]),
-                       jnp.concatenate([jnp.zeros(4), spot_y[-1:], spot_y[:-1]])])  # fmt: skip
-    reach = jnp.asarray(np.array([[1, 1, 1, 1, 0] + [0] * spots, [1, 1, 1, 1, 1] + [0] * spots], np.float32))
-    rows = jnp.asarray(np.array([0, 0, 1, 2, 3] + [3] * spots, np.int32))
+    zero = jnp.zeros(len(PARTS) - 1)
+    at_x = jnp.repeat(cos * scene.place[:, 0] + sin * scene.place[:, 1], NODES, total_repeat_length=first)
+    at_y = jnp.repeat(cos * scene.place[:, 1] - sin * scene.place[:, 0], NODES, total_repeat_length=first)
+    at_x = jnp.concatenate([at_x, zero, spot_x[-1:], spot_x[:-1]])
+    at_y = jnp.concatenate([at_y, zero, spot_y[-1:], spot_y[:-1]])
+    column_part = len(PARTS) - 1
     ranks = jnp.concatenate([jnp.asarray(channels.quantiles), jnp.asarray(background.ranks)]).reshape(-1)
-    across, sizes = jnp.asarray(background.across, jnp.float32), jnp.asarray(background.sizes, jnp.float32)
+    sizes = jnp.asarray(background.sizes, jnp.float32)
     pore, offset = o.ways.pore.reshape(-1), o.ways.offset.reshape(-1)
-    cuts = o.ways.ends
+    none_below, even_below = o.ways.ends[:, 0], o.ways.ends[:, 1]
     x0, y0 = frame.origin
     timed = frame.times > 0 or room > 0
 
     def block(i: Array) -> Photons:
-        ids = i * BLOCK + jnp.arange(BLOCK)
-        entry = jnp.searchsorted(ends, ids, side="right")
-        there = ids < ends[-1]
+        entry = jnp.searchsorted(ends, i * BLOCK + jnp.arange(BLOCK), side="right").astype(jnp.int32)
+        there = entry < first + parts
         entry = jnp.minimum(entry, first + parts - 1)
         empty = entry >= first
-        node = jnp.where(empty, 0, entry % NODES)
-        source = jnp.where(empty, 0, entry // NODES)
+        source = jnp.minimum(entry, first - 1) // NODES
+        node = jnp.where(empty, 0, entry - source * NODES)
         bits = jax.random.bits(jax.random.fold_in(draw_key, i), (3 if timed else 2, BLOCK), jnp.uint32)
         u = (bits[:2] >> 12).astype(jnp.float32) * 2.0**-20 + 2.0**-21
         rest = (bits[0] & 0xFFF) << 12 | (bits[1] & 0xFFF)  # 9 bits of rank, 15 of fine energy or clump size
         rank, v = rest >> 15, (rest & 0x7FFF).astype(jnp.float32) * 2.0**-15 + 2.0**-16
 
         # sources: a way along each axis of the pores, as twin.observatory.lobster.photons draws it
-        kinds, atoms = zip(*(_along(cuts, node, u[axis]) for axis in range(2)), strict=True)
-        base = node * (4 * ATOMS)
-        middle = at_x[source], at_y[source]
+        none, even = none_below[node], even_below[node]
+        kinds, atoms = zip(*(_along(none, even, u[axis]) for axis in range(2)), strict=True)
+        middle = at_x[entry], at_y[entry]
         found = []
         good = jnp.ones(BLOCK, bool)
         for axis in range(2):
-            at = base + kinds[axis] * ATOMS + atoms[axis]
+            at = (node * 4 + kinds[axis]) * ATOMS + atoms[axis]
             good &= inside_plates(state, axis, middle[axis] + pore[at])
             found.append(middle[axis] + offset[at + ATOMS * ((kinds[axis] == 2) & (kinds[1 - axis] == 1))])
         there &= good | empty
@@ -192,15 +198,13 @@ def expose(
         g = node * EACH + (v[:, None] >= fine[jnp.minimum(entry, first - 1)][:, :-1]).sum(1, dtype=jnp.int32)
 
         # background: places in units of the side
-        part = jnp.clip(entry - first, 0, parts - 1)
-        knot = u * (_KNOTS - 1)
-        low = knot.astype(jnp.int32)
-        shaped = across[low] + (knot - low) * (across[low + 1] - across[low])
+        part = entry - first
+        shaped = background.across(u)
         flat_x = jnp.where(part == 0, shaped[0], u[0])
-        flat_y = jnp.where(part == 1, shaped[1], jnp.where(part == 3, jnp.sqrt(u[1]), u[1]))
-        x = jnp.where(empty, (begin[0, part] + reach[0, part] * flat_x) * frame.side, x)
-        y = jnp.where(empty, (begin[1, part] + reach[1, part] * flat_y) * frame.side, y)
-        g = jnp.where(empty, FINE + rows[part], g)
+        flat_y = jnp.where(part == 1, shaped[1], jnp.where(part == PARTS.index("leak"), jnp.sqrt(u[1]), u[1]))
+        x = jnp.where(empty, jnp.where(part < column_part, flat_x, middle[0]) * frame.side, x)
+        y = jnp.where(empty, jnp.where(part <= column_part, flat_y, middle[1]) * frame.side, y)
+        g = jnp.where(empty, FINE + jnp.clip(part - 1, 0, 3), g)
         size = jnp.where(empty, 1 + (v[:, None] > sizes[:-1]).sum(1, dtype=jnp.int32), 1)
 
         column = jnp.floor(x * (1 / frame.pixel)).astype(jnp.int32)
@@ -215,7 +219,7 @@ def expose(
             jnp.where(there, size, 0),
         )  # fmt: skip
 
-    lines = jnp.asarray(channels.lines, jnp.int32)
+    spans = [np.flatnonzero(channels.lines == k) for k in range(frame.bands)]
     bins = frame.bins**2
     planes = frame.times if frame.sliced else frame.bands
     slices = 0 if frame.sliced else frame.times
@@ -223,7 +227,9 @@ def expose(
     def more(carry: tuple[Array, Array, Array, Photons | None]) -> tuple[Array, Array, Array, Photons | None]:
         i, image, cube, kept = carry
         p = block(i)
-        band = lines[p.pi]
+        band = jnp.full(BLOCK, -1)
+        for k, span in enumerate(spans):
+            band = jnp.where((p.pi >= int(span[0])) & (p.pi <= int(span[-1])), k, band)
         place = (p.y // frame.pixels) * frame.bins + p.x // frame.pixels
         counted = (p.number > 0) & (band >= 0)
         when = jnp.minimum((p.time * frame.times).astype(jnp.int32), frame.times - 1) if frame.times else band
@@ -247,9 +253,9 @@ def expose(
     return image[:-1].reshape(planes, side, side), cube[:-1].reshape(slices, side, side), kept, ends[-1]
 
 
-def _along(cuts: Array, node: Array, u: Array) -> tuple[Array, Array]:
-    """The kind of way (none, even, odd) and its atom, of uniform deviates."""
-    none, even = cuts[:, 0][node], cuts[:, 1][node]
+def _along(none: Array, even: Array, u: Array) -> tuple[Array, Array]:
+    """The kind of way (none, even, odd) and its atom, of uniform deviates; probabilities below which it is not
+    reflected, and below which it is an even number of times."""
     kind = (u >= none).astype(jnp.int32) + (u >= even)
     begin = jnp.where(kind == 0, 0.0, jnp.where(kind == 1, none, even))
     end = jnp.where(kind == 0, none, jnp.where(kind == 1, even, 1.0))

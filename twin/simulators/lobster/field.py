@@ -80,13 +80,14 @@ class LobsterField:
         reach = frame.side * 0.1
         self._ends = jnp.asarray(ends + np.array([-reach, reach]), jnp.float32)
         self._far = float(frame.side + 130.0) * 1.05
-        photons, _ = shapes(jnp.int32(0), jnp.float32(background.index), jnp.float32(0.0))
-        diffuse = np.asarray(photons * boundless_area(self.base, telescope.coating))
-        self.background = Background(background, channels, diffuse, telescope.config.energies)
+        family = np.array([0, FAMILIES.index(CRAB.kind)])
+        index, nh = np.array([[background.index, CRAB.shape], [0.0, CRAB.nh]], np.float32)
+        photons = jax.jit(lambda *a: shapes(*a)[0])(family, index, nh)
+        area = jax.jit(lambda state: boundless_area(state, telescope.coating))(self.base)
+        self.background = Background(background, channels, np.asarray(photons[0] * area), telescope.config.energies)
         sensor = telescope.config.detector
         self.area = (sensor.npix * sensor.pixel * 1e-4) ** 2  # [cm2] of silicon
-        crab = shapes(jnp.int32(FAMILIES.index(CRAB.kind)), jnp.float32(CRAB.shape), jnp.float32(CRAB.nh))[0]
-        self._reference = np.asarray(crab)
+        self._reference = np.asarray(photons[1])
         self.mcrab = from_mcrab(1.0)
 
     def state(self, row: Array) -> LobsterState:

@@ -32,7 +32,7 @@ _EVERY = 8  # of the pores' sines, for the area
 _PLACES = 49  # of a source along an axis, for even bounces
 _OFFSETS = 65  # from a source, for even bounces
 _ODD = 257  # places of a source along an axis, for odd bounces
-_SUB = 8  # samples of a profile to a bin of the PSF image
+_SUB = 16  # samples of a profile to a bin of the PSF image
 
 
 @jax.tree_util.register_dataclass

@@ -79,14 +79,16 @@ class XrayConfig(_Strict):
 
 
 def is_xray(node: Node) -> bool:
-    """Whether a recipe's instrument is a lobster eye."""
+    """Whether a recipe's instrument is a lobster eye; where there is none of its name, whether bands have energies."""
     name = node.value.get("instrument") if isinstance(node.value, dict) else None
     if not isinstance(name, str):
         return False
     if name in list_lobsters():
         return True
     path = instrument_path(node, name)
-    return path is not None and path.is_file() and load_yaml(path).value.get("kind") == "lobster"
+    if path is not None and path.is_file():
+        return bool(load_yaml(path).value.get("kind") == "lobster")
+    return isinstance(node.value.get("bands"), dict)
 
 
 def instrument_path(node: Node, name: str) -> Path | None:

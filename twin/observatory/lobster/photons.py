@@ -123,7 +123,7 @@ def photons(
         bent = (kinds[axis] == 2) & (kinds[1 - axis] != 2)
         found[axis] += jnp.where(bent, (middle[axis] - 2 * pores[axis]) * sines[1 - axis] ** 2, 0.0)
     for axis, seen in enumerate(_seen(middle, pores, sines)):
-        passed &= _open(state, axis, seen) | empty
+        passed &= inside_plates(state, axis, seen) | empty
     x = place[0] + cos * found[0] - sin * found[1]
     y = place[1] + sin * found[0] + cos * found[1]
     edges_x, edges_y = jnp.asarray(edges_x), jnp.asarray(edges_y)
@@ -142,7 +142,7 @@ def _seen(source: tuple[Array, Array], pores: list[Array], sines: list[Array]) -
     return source[0] * towards + pores[0] - a * turn, source[1] * towards + pores[1] - b * turn
 
 
-def _open(state: LobsterState, axis: int, pore: Array) -> Array:
+def inside_plates(state: LobsterState, axis: int, pore: Array) -> Array:
     """Whether pores at these sines [arcmin] lie in a plate's open part."""
     lo, hi = state.aperture[axis]
     pitch, gap = (v / state.radius / ARCMIN for v in (state.plate_pitch, state.plate_gap))

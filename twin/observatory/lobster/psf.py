@@ -181,7 +181,7 @@ def _sines(p: Profile, low: Array, high: Array, light: Array) -> Array:
     return total / jnp.maximum(light, 1e-12) / ARCMIN
 
 
-def _plates(state: LobsterState, axis: int, source: Array, other: Array) -> tuple[Array, Array]:
+def plates(state: LobsterState, axis: int, source: Array, other: Array) -> tuple[Array, Array]:
     """(..., PLATES) where the open parts of plates begin and end along an axis, in sines about the source.
 
     source, other  the source's place along that axis and along the other (...,) [arcmin]. Along the other axis pores
@@ -209,7 +209,7 @@ def factors(
     Factors have shape (..., bins).
     """
     source = jnp.asarray(source, jnp.float32)
-    begin, end = _plates(state, axis, source, jnp.asarray(other, jnp.float32))
+    begin, end = plates(state, axis, source, jnp.asarray(other, jnp.float32))
     x = jnp.asarray(edges, jnp.float32) - source[..., None]
     # even: a cumulative table, times the open part of the plates that the bin looks at
     pore = x * ARCMIN / 2
@@ -363,5 +363,5 @@ def areas(state: LobsterState, coating: Coating, energy: ArrayLike, source: Arra
 
 
 def _odd(state: LobsterState, p: Profile, axis: int, source: Array) -> Array:
-    begin, end = _plates(state, axis, source[axis], source[1 - axis])
+    begin, end = plates(state, axis, source[axis], source[1 - axis])
     return (gathered(p, begin, end) + gathered(p, -end, -begin)).sum(0)

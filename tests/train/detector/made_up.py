@@ -73,9 +73,9 @@ class MadeUp:
         return DatasetSpec(
             (
                 ArraySpec("frame", (2, self.n, self.n), "uint16", ("band", "y", "x")),
-                ArraySpec("psf", (side, side), "float32", ("psf_y", "psf_x")),
-                ArraySpec("label/sources", (SOURCES, len(FIELDS)), "float32", ("source", "source_field"),
-                          coords={"source_field": FIELDS}),
+                ArraySpec("input/psf", (side, side), "float32", ("psf_y", "psf_x")),
+                ArraySpec("label/sources", (SOURCES, len(FIELDS)), "float32", ("source", "field"),
+                          coords={"field": FIELDS}),
                 ArraySpec("label/n_sources", (), "uint8"),
             )
         )  # fmt: skip
@@ -101,7 +101,7 @@ class MadeUp:
                 sources[k, j] = x, y, image.sum(), share, 0.0
             out["frame"][k, 1] = rng.poisson(hard)
             out["frame"][k, 0] = rng.poisson(np.maximum(expected - hard, 0))
-        return out | {"psf": psfs, "label/sources": sources, "label/n_sources": number}
+        return out | {"input/psf": psfs, "label/sources": sources, "label/n_sources": number}
 
 
 def made_up(folder: Path, section: str = SECTION, **more: Any) -> MadeUp:

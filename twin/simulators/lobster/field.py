@@ -86,7 +86,7 @@ class LobsterField:
         sensor = telescope.config.detector
         self.area = (sensor.npix * sensor.pixel * 1e-4) ** 2  # [cm2] of silicon
         crab = shapes(jnp.int32(FAMILIES.index(CRAB.kind)), jnp.float32(CRAB.shape), jnp.float32(CRAB.nh))[0]
-        self._reference = np.asarray(crab)
+        self.reference = np.asarray(crab)
         self.mcrab = from_mcrab(1.0)
 
     def state(self, row: Array) -> LobsterState:
@@ -105,7 +105,7 @@ class LobsterField:
 
         profiles  of the State's `optic`;  photons  (FINE,) photons/cm2/s of its spectrum; the Crab's where None
         """
-        spectrum = jnp.asarray(self._reference) if photons is None else photons
+        spectrum = jnp.asarray(self.reference) if photons is None else photons
         area = boundless_area(state, self.telescope.coating)
         share = (spectrum * area * self.channels.in_band.sum(1)).reshape(NODES, EACH).sum(1)
         width = self.frame.side / self.frame.bins

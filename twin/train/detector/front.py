@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-BRIGHT = 12.0  # standard deviations above which a source is fitted before the others are looked for
+BRIGHT = 25.0  # standard deviations above which a source is fitted before the others are looked for
 MOST = 8  # sources that are fitted
-_CYCLES, _ROUNDS = 6, 3  # of counts between steps of places; of both, each time a source is added
+_CYCLES, _ROUNDS = 4, 3  # of counts between steps of places; of both, for a source that is added, and for all at last
 _NEAR = 2.0  # [bin] that places may move from the bin they were found in
 _LEAST = 1e-3  # counts a bin that the model never goes below
 
@@ -124,8 +124,8 @@ def _fluxes(counts: Array, shape: Array, s: Found) -> Found:
     return jax.lax.fori_loop(0, _CYCLES, cycle, s)
 
 
-def _places(counts: Array, shape: Array, k: Kernel, s: Found) -> Found:
-    """One step of Newton's method for each source's place, and its PSF there."""
+def _places(counts: Array, shape: Array, k: Kernel, s: Found, first: Array | int = 0) -> Found:
+    """One step of Newton's method for each source's place from number `first` on, and its PSF there."""
     n = counts.shape[0]
     model = _model(s, shape)
     ratio, weight = counts / model - 1, 1 / model
@@ -144,7 +144,7 @@ def _places(counts: Array, shape: Array, k: Kernel, s: Found) -> Found:
         images = s.images.at[j].set(source_image(k, x, y, n))
         return replace(s, x=s.x.at[j].set(x), y=s.y.at[j].set(y), images=images)
 
-    return jax.lax.fori_loop(0, s.number, one, s)
+    return jax.lax.fori_loop(first, s.number, one, s)
 
 
 def bright_sources(counts: Array, k: Kernel, shape: Array) -> Found:
@@ -170,14 +170,20 @@ def bright_sources(counts: Array, k: Kernel, shape: Array) -> Found:
             counts=s.counts.at[j].set(jnp.maximum(s.estimate.ravel()[best], 1.0)),
             images=s.images.at[j].set(source_image(k, column, row, n)), number=j + 1,
         )  # fmt: skip
-        s = jax.lax.fori_loop(0, _ROUNDS, lambda _, t: _places(counts, shape, k, _fluxes(counts, shape, t)), s)
-        return scored(_fluxes(counts, shape, s))
+        return scored(_fluxes(counts, shape, rounds(s, j)))
+
+    def rounds(s: Found, first: Array | int) -> Found:
+        def one(_: int, t: Found) -> Found:
+            return _places(counts, shape, k, _fluxes(counts, shape, t), first)
+
+        return jax.lax.fori_loop(0, _ROUNDS, one, s)
 
     zero, blank = jnp.zeros(MOST), jnp.zeros((n, n))
     mean = jnp.maximum(jnp.mean(counts), _LEAST)
     images = jnp.zeros((MOST, n, n))
     begin = scored(Found(zero, zero, zero, zero, zero, mean, jnp.int32(0), images, blank, blank, blank))
-    return jax.lax.while_loop(lambda s: (jnp.max(free(s)) > BRIGHT) & (s.number < MOST), more, begin)
+    found = jax.lax.while_loop(lambda s: (jnp.max(free(s)) > BRIGHT) & (s.number < MOST), more, begin)
+    return jax.lax.cond(found.number > 0, lambda s: scored(_fluxes(counts, shape, rounds(s, 0))), lambda s: s, found)
 
 
 def features(frame: Array, psf: Array, shape: Array) -> tuple[Array, Found]:

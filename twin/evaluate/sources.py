@@ -165,10 +165,14 @@ def _binned(path: Path, recipe: XrayRecipe) -> Image:
 
 
 def predict_sources(
-    model_dir: str | Path, path: str | Path, out: str | Path, optics: dict[str, float] | None = None, least: float = 0.1
+    model_dir: str | Path,
+    path: str | Path,
+    out: str | Path,
+    optics: dict[str, float] | None = None,
+    least: float = 0.1,
 ) -> None:
-    """Write a catalogue (`.parquet`, `.fits`, `.vot`, `.ecsv`) of the sources in `path`: every one of probability `least`
-    and more; `detected` tells those above the model's threshold.
+    """Write a catalogue (`.parquet`, `.fits`, `.vot`, `.ecsv`) of the sources in `path`: all of probability `least` and
+    more; `detected` tells those above the model's threshold.
 
     optics  parameters of the telescope that differ from the model's recipe, by name (roll, tilt, efficiency, ...)
     Raises UserError for a model folder without its files, and input that cannot be used.

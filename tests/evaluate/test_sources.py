@@ -82,8 +82,8 @@ def rows_of(image: rooms.Image) -> tuple[list[dict[str, Any]], dict[str, str]]:
 
 
 def test_a_row_of_the_catalogue(tmp_path: Path) -> None:
-    """Place on the sky as the file's projection says, flux as the recipe's own area, residuals of the right model 1, more
-    where counts are not the PSF's."""
+    """Place on the sky as the file's projection says, flux as the recipe's own area, residuals 1 where the model is
+    right and more where counts are not the PSF's."""
     counts = np.random.default_rng(1).poisson(expected()).astype(np.int32)
     sky = tangent(width() / 60)
     write_count_image(tmp_path / "sky.fits", CountImage(counts, "sky", 1000.0, sky))

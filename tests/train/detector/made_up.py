@@ -30,7 +30,7 @@ train:
 """
 
 
-def cross(side: int, roll: float = 0.0, wide: float = 0.7) -> np.ndarray:
+def cross(side: int, roll: float = 0.0, wide: float = 0.9) -> np.ndarray:
     """(side, side) PSF of sum 1: a core with 40 per cent of the light, arms with 40, a patch with the rest."""
     u = np.arange(side) - side // 2
     x, y = np.cos(roll) * u[None] + np.sin(roll) * u[:, None], np.cos(roll) * u[:, None] - np.sin(roll) * u[None]
@@ -84,7 +84,7 @@ class MadeUp:
         rng = np.random.default_rng([seed, shard])
         n, out = self.n, {"frame": np.zeros((count, 2, self.n, self.n), np.uint16)}
         sources, number = np.full((count, SOURCES, len(FIELDS)), np.nan, np.float32), np.zeros(count, np.uint8)
-        psfs = np.stack([cross(2 * n - 1, np.deg2rad(rng.normal(0, 2)), rng.uniform(0.6, 0.9)) for _ in range(count)])
+        psfs = np.stack([cross(2 * n - 1, np.deg2rad(rng.normal(0, 2)), rng.uniform(0.8, 1.1)) for _ in range(count)])
         for k in range(count):
             number[k] = rng.integers(1, SOURCES + 1)
             expected = np.full((n, n), 0.3)

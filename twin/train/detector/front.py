@@ -33,8 +33,8 @@ CHANNELS = ("counts", "model", "score", "plain", "soft", "hard", "estimate", "br
 class Kernel:
     """A PSF made ready for images of n x n bins."""
 
-    psf: Array
-    """(2 n + 5, 2 n + 5) its source in the middle, blank beyond what is known of it"""
+    splines: Array
+    """(2 n + 5, 2 n + 5) coefficients of cubic splines, the source in the middle, blank beyond what is known of it"""
     ones: Array
     """its transform, the source in bin 0 of 2 n x 2 n bins"""
     squares: Array
@@ -52,7 +52,11 @@ def kernel(psf: Array, n: int) -> Kernel:
     def spectrum(image: Array) -> Array:
         return jnp.fft.rfft2(jnp.roll(image[:-1, :-1], (-n, -n), (0, 1)))
 
-    return Kernel(jnp.pad(whole, 2), spectrum(whole), spectrum(whole**2))
+    # coefficients of the splines: cyclic, far from the light
+    response = 2 / 3 + np.cos(2 * np.pi * np.fft.fftfreq(2 * n + 5)) / 3
+    padded = jnp.pad(whole, 2)
+    splines = jnp.fft.ifft2(jnp.fft.fft2(padded) / (response[:, None] * response)).real.astype(jnp.float32)
+    return Kernel(splines, spectrum(whole), spectrum(whole**2))
 
 
 def _correlated(image: Array, spectrum: Array) -> Array:
@@ -70,13 +74,18 @@ def score(counts: Array, model: Array, k: Kernel) -> tuple[Array, Array]:
 
 
 def source_image(k: Kernel, x: Array, y: Array, n: int) -> Array:
-    """(n, n) PSF of a source at (x, y) [bin], linear between bins."""
+    """(n, n) PSF of a source at (x, y) [bin], a cubic spline through what it is in whole bins."""
     column, row = jnp.floor(x), jnp.floor(y)
-    fx, fy = x - column, y - row
     at = n - row.astype(jnp.int32), n - column.astype(jnp.int32)
-    window = jax.lax.dynamic_slice(k.psf, (at[0] + 1, at[1] + 1), (n + 1, n + 1))
-    along = (1 - fx) * window[:, 1:] + fx * window[:, :-1]
-    return (1 - fy) * along[1:] + fy * along[:-1]
+    window = jax.lax.dynamic_slice(k.splines, at, (n + 3, n + 3))
+    along = sum(w * window[:, 3 - j : 3 - j + n] for j, w in enumerate(_cubic(x - column)))
+    return sum((w * along[3 - j : 3 - j + n] for j, w in enumerate(_cubic(y - row))), jnp.zeros(()))
+
+
+def _cubic(f: Array) -> tuple[Array, Array, Array, Array]:
+    """Cubic B-splines about -1, 0, 1, 2 at 0 <= f < 1 (Unser 1999, IEEE Signal Process. Mag. 16, 22)."""
+    g = 1 - f
+    return g**3 / 6, 2 / 3 - f * f * (1 - f / 2), 2 / 3 - g * g * (1 - g / 2), f**3 / 6
 
 
 @jax.tree_util.register_dataclass

@@ -17,7 +17,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from twin.observatory.lobster.bounces import ARCMIN, NODES, REACH, STEP
-from twin.observatory.lobster.psf import Profile
+from twin.observatory.lobster.psf import Profile, reflecting
 from twin.observatory.lobster.state import LobsterState
 
 ATOMS = 4096
@@ -70,7 +70,7 @@ def ways(state: LobsterState, p: Profile) -> Ways:
     return Ways(
         jnp.cumsum(light)[:2] / light.sum(),
         jnp.concatenate([*even, *odd]),
-        jnp.concatenate([even[0] / 2, even[1] / 2, pore, pore]),
+        jnp.concatenate([even[0] / 2, reflecting(state, even[1] / 2 * ARCMIN) / ARCMIN, pore, pore]),
         light.sum(),
     )
 
@@ -117,8 +117,13 @@ def photons(
     middle = cos * place[0] + sin * place[1], cos * place[1] - sin * place[0]
     passed = jnp.arange(size) < number
     empty = which == len(counts)
+    sines = [pore * ARCMIN for pore in pores]
     for axis in range(2):
-        passed &= inside_plates(state, axis, middle[axis] + pores[axis]) | empty
+        # arms are bent: see twin.observatory.lobster.psf
+        bent = (kinds[axis] == 2) & (kinds[1 - axis] != 2)
+        found[axis] += jnp.where(bent, (middle[axis] - 2 * pores[axis]) * sines[1 - axis] ** 2, 0.0)
+    for axis, seen in enumerate(_seen(middle, pores, sines)):
+        passed &= inside_plates(state, axis, seen) | empty
     x = place[0] + cos * found[0] - sin * found[1]
     y = place[1] + sin * found[0] + cos * found[1]
     edges_x, edges_y = jnp.asarray(edges_x), jnp.asarray(edges_y)
@@ -126,6 +131,15 @@ def photons(
     y = jnp.where(empty, edges_y[0] + (edges_y[-1] - edges_y[0]) * u[1], y)
     passed &= (x >= edges_x[0]) & (x < edges_x[-1]) & (y >= edges_y[0]) & (y < edges_y[-1])
     return x, y, which, passed
+
+
+def _seen(source: tuple[Array, Array], pores: list[Array], sines: list[Array]) -> tuple[Array, Array]:
+    """Direction sines [arcmin] from the middle of the field of pores that lie at sines about their sources."""
+    a, b = (place * ARCMIN for place in source)
+    k = 1 / (1 + jnp.sqrt(1 - a**2 - b**2))
+    towards = jnp.sqrt(1 - sines[0] ** 2 - sines[1] ** 2)
+    turn = k * (a * pores[0] + b * pores[1])
+    return source[0] * towards + pores[0] - a * turn, source[1] * towards + pores[1] - b * turn
 
 
 def inside_plates(state: LobsterState, axis: int, pore: Array) -> Array:

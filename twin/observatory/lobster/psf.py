@@ -9,10 +9,16 @@ even n   W_n(s) M(source + x/2) / 2 at x = 2 s - n w/R, a photon that was not tu
 w/R stands for where a pore's photons leave it, s^3 for the sphere's aberration. A bounce scatters a share f into the
 wing g^2/2 (x^2 + g^2)^(-3/2); n bounces 1 - (1 - f)^n. In two dimensions the sum of products is
 
-G_x G_y + T_x (B_y - O_y) + (B_x - O_x) T_y,   G = Z + T + O:
+G_x G_y + T_x (B_y - O_y) + (B_x - O_x) T_y + sum over k of F_x (A_y - O_y) + (A_x - O_x) F_y,   G = Z + T + O:
 
 zero bounces Z, two and more even ones T, odd ones O, and B = O broadened by `second_order`: a frame of sources is one
 matrix product. Focus O O, arms O (Z + T), diffuse patch the rest.
+
+Arms are no straight lines. Off the middle of the field the pores' axes along an arm are turned against those at the
+source, by half the area that middle, source and pore enclose, and the sphere has an aberration: photons of odd bounces
+from pores at (s_x, s_y) move by (source_x - 2 s_x) s_y^2 along x where their bounces along y are even. A_k = O moved as
+at the sine s_y = BENDS[k], F_k the share of Z + T that is nearest to it, so that s_y^2 is interpolated between: light
+stays positive, and its mean is where it should be.
 """
 
 from __future__ import annotations
@@ -31,10 +37,12 @@ from twin.observatory.lobster.reflectivity import Coating
 from twin.observatory.lobster.state import LobsterState
 
 PLATES = 8  # most along an axis
-_CELLS = 32  # of the focus before its blur
-_CORE = 257  # nodes of the blurred focus
-_EVERY = 8  # node of the pores' sines for the shape of the focus
-_SPAN = 6.0  # standard deviations
+_CELLS = 16  # of the focus before its blur
+_CORE = 97  # nodes of the blurred focus
+_EVERY = 8  # nodes of the pores' sines in one box of the focus
+_SPAN = 4.5  # standard deviations
+_COARSE = 4  # nodes of the even bounces' wing
+BENDS = (0.03, 0.07)  # direction sines of pores whose part of the arms is moved exactly
 
 
 @jax.tree_util.register_dataclass
@@ -45,6 +53,8 @@ class Profile:
 
     odd: Array
     """(2, NODES + 1) light of 1, and of 3 and more odd bounces, from pores at sines 0 to s, one side."""
+    moment: Array
+    """(NODES + 1,) the same of any odd number of bounces, times the pore's sine."""
     even: Array
     """(2, 2 NODES + 1) light of 0, and of 2 and more even bounces, at offsets -2 REACH to x."""
     scatter: Array
@@ -69,6 +79,10 @@ class Factors:
     """an odd number"""
     broad: Array
     """the same, where the other axis has `many`"""
+    bent: Array
+    """(..., BENDS, bins) the same, where the other axis has `far`"""
+    far: Array
+    """(..., BENDS, bins) the shares of `zero` and `many` that lie near pores at the sines BENDS"""
 
     @property
     def whole(self) -> Array:
@@ -89,22 +103,27 @@ def profile(state: LobsterState, coating: Coating, energy: ArrayLike) -> Profile
     both = jnp.stack([jnp.concatenate([w[0, ::-1], w[0]]), two])
     even = jnp.concatenate([jnp.zeros((2, 1)), jnp.cumsum(both, 1) * STEP], 1)
     core, reach = _core(state, w)
-    return Profile(odd, even, jnp.stack(lost), core, reach)
+    moment = jnp.concatenate([jnp.zeros(1), jnp.cumsum((first + many) * SINES) * STEP])
+    return Profile(odd, moment, even, jnp.stack(lost), core, reach)
 
 
-def _mean(share: Array, w: Array) -> Array:
+def _mean(share: ArrayLike, w: Array) -> Array:
     return (share * w).sum() / jnp.maximum(w.sum(), 1e-30)
 
 
 def _wings(state: LobsterState, w: Array, share: Array) -> Array:
-    """(2 NODES,) even bounces on both sides, with what is scattered moved along x."""
+    """(2 NODES,) even bounces on both sides, with what is scattered moved along x: in cells of some nodes."""
     sharp, loose = ((1 - share[:, None]) * w).sum(0), (share[:, None] * w).sum(0)
-    sharp, loose = (jnp.concatenate([v[::-1], v]) for v in (sharp, loose))
-    edges = 2 * STEP / ARCMIN * (jnp.arange(4 * NODES + 1) - 2 * NODES - 0.5)
-    kernel = jnp.diff(_wing(edges, state.scatter_width))
-    size = 8 * NODES
-    moved = jnp.fft.irfft(jnp.fft.rfft(loose, size) * jnp.fft.rfft(kernel, size), size)
-    return sharp + moved[2 * NODES : 4 * NODES]
+    cells = loose.reshape(-1, _COARSE).mean(1)
+    cells = jnp.concatenate([cells[::-1], cells])
+    n = len(cells)
+    # from a cell to a cell: second differences of the wing's second integral
+    edges = (2 * STEP * _COARSE / ARCMIN) * jnp.arange(-n - 1, n + 2, dtype=jnp.float32)
+    kernel = jnp.diff(jnp.diff((edges + jnp.hypot(edges, state.scatter_width)) / 2)) / (edges[1] - edges[0])
+    moved = jnp.fft.irfft(jnp.fft.rfft(cells, 4 * n) * jnp.fft.rfft(kernel, 4 * n), 4 * n)[n : 2 * n]
+    half = jnp.arange(NODES, dtype=jnp.float32) / _COARSE + (n - 1) / 2 + 0.5 / _COARSE
+    one = sharp + _uniform(moved, half)
+    return jnp.concatenate([one[::-1], one])
 
 
 def _wing(x: Array, width: Array) -> Array:
@@ -113,14 +132,14 @@ def _wing(x: Array, width: Array) -> Array:
 
 
 def _core(state: LobsterState, w: Array) -> tuple[Array, Array]:
-    side, s = state.pore_width / state.radius, SINES[::_EVERY]
+    side, s = state.pore_width / state.radius, SINES.reshape(-1, _EVERY).mean(1)
     p = chance(state.pore_ratio, s)[1::2]
     order = jnp.arange(1, ORDERS, 2, dtype=jnp.float32)[:, None]
     middle, half = order * side - s**3, jnp.maximum(p * side, 1e-7)
     span = 4 * side + 3e-4
     edges = span * jnp.linspace(-1, 1, _CELLS + 1)
     below = jnp.clip((edges[:, None, None] - middle) / (2 * half) + 0.5, 0, 1)
-    light = w[1::2, ::_EVERY] * (p > 0)
+    light = w[1::2].reshape(-1, len(s), _EVERY).mean(2) * (p > 0)
     below = jnp.stack([(below * light)[:, :1].sum((1, 2)), (below * light)[:, 1:].sum((1, 2))])
     cells = jnp.diff(below, axis=1) / jnp.maximum(below[:, -1:] - below[:, :1], 1e-30)
     blur = jnp.stack([2 * state.tilt, jnp.hypot(2 * state.tilt, state.second_order)])
@@ -130,7 +149,9 @@ def _core(state: LobsterState, w: Array) -> tuple[Array, Array]:
     z = (x[:, :, None] - edges / ARCMIN) / blur[:, None, None]
     h = z * 0.5 * (1 + jax.lax.erf(z * 0.70710678)) + 0.39894228 * jnp.exp(-0.5 * z**2)
     step = 2 * span / ARCMIN / _CELLS
-    table = jnp.einsum("bxc,oc->obx", (h[..., :-1] - h[..., 1:]) * (blur / step)[:, None, None], cells)
+    # each cell's light, and what it takes from the next one's: of h itself, not of its differences
+    turns = jnp.diff(cells, axis=1, prepend=0.0, append=0.0)
+    table = jnp.einsum("bxc,oc->obx", h, turns) * (blur / step)[:, None]
     return table, reach
 
 
@@ -140,6 +161,24 @@ def _uniform(table: Array, at: Array) -> Array:
     low = at.astype(jnp.int32)
     left = table[low]
     return left + (at - low) * (table[low + 1] - left)
+
+
+def _smooth(table: Array, at: Array) -> Array:
+    """Cubic interpolation (Catmull & Rom) of tables (..., nodes) at node numbers (..., places), constant beyond."""
+    at = jnp.clip(at, 0, table.shape[-1] - 1.001)
+    low = at.astype(jnp.int32)
+    t = at - low
+    before, left, right, after = (
+        jnp.take_along_axis(table, jnp.clip(low + k, 0, table.shape[-1] - 1), -1) for k in (-1, 0, 1, 2)
+    )
+    bend = 2 * before - 5 * left + 4 * right - after + t * (3 * (left - right) + after - before)
+    return left + 0.5 * t * (right - before + t * bend)
+
+
+def _sines(p: Profile, low: Array, high: Array, light: Array) -> Array:
+    """(...,) mean sine [arcmin] of the pores between `low` and `high` (..., plates) whose odd bounces are `light`."""
+    total = (_uniform(p.moment, high / STEP) - _uniform(p.moment, low / STEP)).sum(-1)
+    return total / jnp.maximum(light, 1e-12) / ARCMIN
 
 
 def plates(state: LobsterState, axis: int, source: Array, other: Array) -> tuple[Array, Array]:
@@ -176,12 +215,47 @@ def factors(
     pore = x * ARCMIN / 2
     at = (pore + REACH) / STEP
     even = jnp.diff(jax.vmap(lambda t: _uniform(t, at))(p.even), axis=-1)
+    even = even * jnp.stack([_share(pore, begin, end), _share(reflecting(state, pore), begin, end)])
+    far = _near((pore[..., 1:] + pore[..., :-1]) / 2) * even.sum(0)[..., None, :]
+    # odd: all that the plates' pores at either side of the source gather
+    light = jnp.stack([gathered(p, begin, end), gathered(p, -end, -begin)], -1)  # (once or more, ..., sides)
+    loose = p.scatter[jnp.array([0, 2])]
+    tables = jnp.einsum("o...s,o,sobx->bs...x", light, 1 - loose, jnp.stack([p.core, 1 - p.core[..., ::-1]]))
+    wing = jnp.diff(_wing(x, state.scatter_width), axis=-1) * jnp.tensordot(loose, light.sum(-1), 1)[..., None]
+
+    def core(table: Array, x: Array, which: int = 0) -> Array:
+        at = (x / p.reach[which] + 1) * ((_CORE - 1) / 2)
+        return jnp.maximum(jnp.diff(_smooth(table, at), axis=-1), 0)
+
+    right, left = light[..., 0].sum(0), light[..., 1].sum(0)
+    bend = source - 2 * _sines(p, begin, end, right), source + 2 * _sines(p, -end, -begin, left)
+    odd, broad = core(tables[0].sum(0), x), core(tables[1].sum(0), x, 1)
+    bent = jnp.stack(
+        [sum((core(tables[0, side], x - (s**2 * bend[side])[..., None]) for side in (0, 1)), wing) for s in BENDS],
+        -2,
+    )
+    return Factors(even[0], even[1], odd + wing, broad + wing, bent, far)
+
+
+def reflecting(state: LobsterState, place: Array) -> Array:
+    """Sines of the pores that send what they reflect two times or more, evenly, to 2 `place`: as many as they must."""
+    bounces = 2 * jnp.maximum(1, jnp.round(jnp.abs(place) * state.pore_ratio / 2))
+    return place + jnp.sign(place) * bounces * (state.pore_width / state.radius / 2)
+
+
+def _near(pore: Array) -> Array:
+    """(..., BENDS, bins) weights of the sines BENDS in a linear interpolation of pore^2 from 0 on, held beyond."""
+    at = jnp.clip(pore**2, 0, BENDS[-1] ** 2)
+    squares = np.array([0.0, *BENDS, 1.0]) ** 2
+    up = [(at - low) / (high - low) for low, high in zip(squares, squares[1:], strict=False)]
+    return jnp.stack([jnp.clip(jnp.minimum(a, 1 - b), 0, 1) for a, b in zip(up, up[1:], strict=False)], -2)
+
+
+def _share(pore: Array, begin: Array, end: Array) -> Array:
+    """(..., bins) share of the pores between sines `pore` (..., bins + 1) that is open."""
     low, high = begin[..., None, :], end[..., None, :]
     seen = (jnp.clip(pore[..., None], low, jnp.maximum(low, high)) - low).sum(-1)
-    share = jnp.diff(seen, axis=-1) / jnp.diff(pore, axis=-1)
-    # odd: all that the plates' pores at either side of the source gather
-    one, two = _side(p, begin, end, x, state), _side(p, -end, -begin, -x, state)
-    return Factors(even[0] * share, even[1] * share, one[0] + two[0], one[1] + two[1])
+    return jnp.diff(seen, axis=-1) / jnp.diff(pore, axis=-1)
 
 
 def gathered(p: Profile, low: Array, high: Array) -> Array:
@@ -189,26 +263,16 @@ def gathered(p: Profile, low: Array, high: Array) -> Array:
     return jax.vmap(lambda t: (_uniform(t, high / STEP) - _uniform(t, low / STEP)).sum(-1))(p.odd)
 
 
-def _side(p: Profile, low: Array, high: Array, x: Array, state: LobsterState) -> tuple[Array, Array]:
-    """Odd bounces of the pores at positive sines, in bins with edges x: sharp, and broadened."""
-    light = gathered(p, low, high)[..., None]
-    wing = jnp.diff(_wing(x, state.scatter_width), axis=-1)
-    loose = p.scatter[jnp.array([0, 2])].reshape(2, *[1] * x.ndim)
-    found = []
-    for k in range(2):
-        at = (x / p.reach[k] + 1) * ((_CORE - 1) / 2)
-        core = jnp.diff(jax.vmap(lambda t, at=at: _uniform(t, at))(p.core[:, k]), axis=-1)
-        found.append(jnp.abs((light * ((1 - loose) * core + loose * wing)).sum(0)))
-    return found[0], found[1]
-
-
 def frame(x: Factors, y: Factors, flux: ArrayLike, broad: bool = True) -> Array:
     """(y bins, x bins) sum over sources (and energies) of flux times their PSF; Factors of shape (sources, bins).
 
-    broad  whether `second_order` is above zero anywhere: three times the sources to sum
+    broad  whether `second_order` is above zero anywhere: seven times the sources to sum, five without
     """
     flux = jnp.asarray(flux)[:, None]
     left, right = [y.whole * flux], [x.whole]
+    for k in range(len(BENDS)):
+        left += [(y.bent[:, k] - y.odd) * flux, y.far[:, k] * flux]
+        right += [x.far[:, k], x.bent[:, k] - x.odd]
     if broad:
         left += [(y.broad - y.odd) * flux, y.many * flux]
         right += [x.many, x.broad - x.odd]
@@ -247,6 +311,9 @@ def rolled(
 
     a, b = along(0), along(1)
     light = a.whole * b.whole + a.many * (b.broad - b.odd) + (a.broad - a.odd) * b.many
+    bent = (f.bent - f.odd[..., None, :] for f in (a, b))
+    for of, other in zip(bent, (b, a), strict=True):
+        light += (of * other.far).sum(-2)
     return jnp.asarray(area) * light.reshape(x.shape)
 
 

@@ -37,6 +37,8 @@ def sources_of(recipe: ShardSource, arrays: Arrays) -> tuple[np.ndarray, np.ndar
         raise UserError(
             "a detector is trained on label/sources and input/psf, which its samples lack", file=recipe.name
         )
+    if names["input/psf"].attrs.get("bins_a_bin", front.FINE) != front.FINE:
+        raise UserError(f"must be {front.FINE}: what a detector takes", file=recipe.name, key="frame.fine")
     of = list(names["label/sources"].coords["field"])
     listed = arrays["label/sources"]
     column = {name: listed[..., of.index(name)] for name in ("x", "y", "counts", "hardness", "variability")}

@@ -88,7 +88,8 @@ def added(key: Array, frame: Array, psf: Array, mean: float) -> tuple[Array, Arr
     x, y = u[0] * (n - 1), u[1] * (n - 1)
     whole = jnp.where(there, EXTRA_COUNTS[0] * (EXTRA_COUNTS[1] / EXTRA_COUNTS[0]) ** u[2], 0.0)
     hard = 0.02 + 0.6 * u[3] ** 2
-    image = jax.lax.map(lambda a: front.source_image(k, a[0], a[1], n), (x, y))
+    # splines swing a little below zero beside the core
+    image = jnp.maximum(jax.lax.map(lambda a: front.source_image(k, a[0], a[1], n), (x, y)), 0.0)
     counts = whole * image.sum((1, 2))
     others = jnp.maximum(frame[:-1].sum((1, 2)), 1.0)
     share = jnp.concatenate([(1 - hard) * (others / others.sum())[:, None], hard[None]])
@@ -142,6 +143,8 @@ def simulate_fields(
         psf = arrays["input/psf"].astype(np.float32)
         found = prepare(background_shape(recipe), keys, frame, psf, truth, counts, there)
         part = dict(zip(("maps", "kind", "sources", "there"), map(np.asarray, found), strict=True))
+        if not np.isfinite(part["maps"]).all():
+            raise UserError("has frames or PSFs whose features are no numbers", file=recipe.name, key="input/psf")
         for name, values in part.items():
             pool.setdefault(name, np.empty((many, *values.shape[1:]), values.dtype))[start : start + held] = values[
                 :held

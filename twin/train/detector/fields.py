@@ -88,8 +88,7 @@ def added(key: Array, frame: Array, psf: Array, mean: float) -> tuple[Array, Arr
     x, y = u[0] * (n - 1), u[1] * (n - 1)
     whole = jnp.where(there, EXTRA_COUNTS[0] * (EXTRA_COUNTS[1] / EXTRA_COUNTS[0]) ** u[2], 0.0)
     hard = 0.02 + 0.6 * u[3] ** 2
-    # splines swing a little below zero beside the core
-    image = jnp.maximum(jax.lax.map(lambda a: front.source_image(k, a[0], a[1], n), (x, y)), 0.0)
+    image = jax.lax.map(lambda a: front.source_image(k, a[0], a[1], n), (x, y))
     counts = whole * image.sum((1, 2))
     others = jnp.maximum(frame[:-1].sum((1, 2)), 1.0)
     share = jnp.concatenate([(1 - hard) * (others / others.sum())[:, None], hard[None]])

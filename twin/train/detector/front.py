@@ -84,14 +84,16 @@ def score(counts: Array, model: Array, k: Kernel) -> tuple[Array, Array]:
 
 
 def source_image(k: Kernel, x: Array, y: Array, n: int) -> Array:
-    """(n, n) PSF of a source at (x, y) [bin], whole bins."""
+    """(n, n) PSF of a source at (x, y) [bin], whole bins; splines swing below zero beside the core, what is told does
+    not."""
     at = [k.middle - k.fine * v for v in (y, x)]
     low = [jnp.floor(v) for v in at]
     size = k.fine * (n - 1) + 1
     window = jax.lax.dynamic_slice(k.splines, [v.astype(jnp.int32) - 2 for v in low], (size + 5, size + 5))
     weights = [_quintic(v - w) for v, w in zip(at, low, strict=True)]
     rows = sum((w * window[j : j + size : k.fine] for j, w in enumerate(weights[0])), jnp.zeros(()))
-    return sum((w * rows[:, j : j + size : k.fine] for j, w in enumerate(weights[1])), jnp.zeros(()))
+    light = sum((w * rows[:, j : j + size : k.fine] for j, w in enumerate(weights[1])), jnp.zeros(()))
+    return jnp.maximum(light, 0.0)
 
 
 def _quintic(f: Array) -> list[Array]:

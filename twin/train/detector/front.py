@@ -69,7 +69,7 @@ def kernel(psf: Array, n: int, fine: int = FINE) -> Kernel:
     return replace(made, ones=ones, squares=squares)
 
 
-def _correlated(image: Array, spectrum: Array) -> Array:
+def correlated(image: Array, spectrum: Array) -> Array:
     """sum over bins of P(bin - here) image(bin), (y, x)."""
     n = image.shape[0]
     padded = jnp.fft.rfft2(image, (2 * n, 2 * n))
@@ -78,8 +78,8 @@ def _correlated(image: Array, spectrum: Array) -> Array:
 
 def score(counts: Array, model: Array, k: Kernel) -> tuple[Array, Array]:
     """(z, counts) of one more source in the middle of each bin; maps (y, x)."""
-    u = _correlated(counts / model - 1, k.ones)
-    information = jnp.maximum(_correlated(1 / model, k.squares), 1e-12)
+    u = correlated(counts / model - 1, k.ones)
+    information = jnp.maximum(correlated(1 / model, k.squares), 1e-12)
     return u * jax.lax.rsqrt(information), u / information
 
 

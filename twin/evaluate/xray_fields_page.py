@@ -57,6 +57,8 @@ def picture(config: XrayFields, metrics: dict[str, Estimate], columns: list[Colu
     middle = np.sqrt(edges[1:] * edges[:-1])
     figure = Figure(figsize=(12, 4.2), layout="constrained")
     left, *rest = figure.subplots(1, 3, sharey=True)
+    for axes in (left, *rest):
+        axes.set(xlim=(edges[0], edges[-1]), xscale="log", xlabel="flux [mCrab]", ylim=(0, 1.02))
     near = table["arm_distance"] <= config.arms
     for place, there in (("away from arms", ~near), ("on arms", near)):
         for half, outside in (("telemetry as trained", 0), ("outside", 1)):
@@ -78,7 +80,6 @@ def picture(config: XrayFields, metrics: dict[str, Estimate], columns: list[Colu
             axes.errorbar(middle, value[:, 0], np.abs(value[:, 1:].T - value[:, 0]), marker="o", ms=3, label=who)
         axes.set(title=f"{place}: equal false detections")
     for axes in (left, *rest):
-        axes.set(xscale="log", xlabel="flux [mCrab]", ylim=(0, 1.02))
         axes.legend(fontsize=7)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=90)

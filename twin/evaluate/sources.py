@@ -70,7 +70,8 @@ class Telescope:
         return state, self.recipe.simulator.optic(state)
 
     def psf(self, width: float) -> np.ndarray:
-        """(side, side) PSF in the middle of the detector in bins of `width` [arcmin], for the Crab's spectrum."""
+        """(side, side) PSF in the middle of the detector for bins of `width` [arcmin], in parts of them, for the Crab's
+        spectrum."""
         import jax.numpy as jnp
 
         from twin.simulators.lobster.optics import psf_image
@@ -78,9 +79,12 @@ class Telescope:
         state, optic = self._optic
         shares = jnp.asarray(self._photons.reshape(optic.light.shape[0], -1).sum(1))
         middle = jnp.asarray(self.recipe.simulator.middle)
-        side = self.recipe.config.frame.psf
+        frame = self.recipe.config.frame
+        bins = frame.fine * (frame.psf - 1) + 1
         coating = self.recipe.instrument.coating
-        return np.asarray(psf_image(state, coating, optic.profiles, shares / shares.sum(), middle, side, width))
+        return np.asarray(
+            psf_image(state, coating, optic.profiles, shares / shares.sum(), middle, bins, width / frame.fine)
+        )
 
     @cached_property
     def _photons(self) -> np.ndarray:

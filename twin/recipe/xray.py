@@ -186,7 +186,7 @@ class XrayRecipe:
                 return arrays
 
             out: dict[str, Array] = jax.lax.map(one, (index, cls, rows))
-            psf = self.simulator.psf(state, optics.profiles).astype(jnp.float16)
+            psf = self.simulator.psf(state, optics.profiles, fine=self.config.frame.fine).astype(jnp.float16)
             return out | {"input/psf": jnp.broadcast_to(psf, (index.shape[0], *psf.shape))}
 
         def block(seed: Array, shard: Array, *rest: Array) -> dict[str, Array]:

@@ -98,11 +98,17 @@ class LobsterField:
         return optic(state, self.telescope.coating, self._ends, self._far)
 
     def psf(
-        self, state: LobsterState, profiles: Profile, place: Array | None = None, photons: Array | None = None
+        self,
+        state: LobsterState,
+        profiles: Profile,
+        place: Array | None = None,
+        photons: Array | None = None,
+        fine: int = 1,
     ) -> Array:
         """(psf_bins, psf_bins) light of a source at `place` (x, y) [bin] of the frame, its middle where None, in bins
         of the frame about it: 1 over a boundless detector behind a boundless optic. All bands together.
 
+        fine  bins of the image a bin of the frame, (fine (psf_bins - 1) + 1) of them a side
         profiles  of the State's `optic`;  photons  (FINE,) photons/cm2/s of its spectrum; the Crab's where None
         """
         spectrum = jnp.asarray(self.reference) if photons is None else photons
@@ -112,7 +118,8 @@ class LobsterField:
         at = jnp.asarray(self.middle)
         if place is not None:
             at = jnp.stack([e[0] for e in self.edges]) + (jnp.asarray(place) + 0.5) * width
-        return psf_image(state, self.telescope.coating, profiles, share / share.sum(), at, self.psf_bins, width)
+        bins = fine * (self.psf_bins - 1) + 1
+        return psf_image(state, self.telescope.coating, profiles, share / share.sum(), at, bins, width / fine)
 
     def sample(
         self, key: Array, field: Mapping[str, Array], row: Array, o: Optic, room: int = 0

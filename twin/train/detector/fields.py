@@ -37,6 +37,8 @@ def sources_of(recipe: ShardSource, arrays: Arrays) -> tuple[np.ndarray, np.ndar
         raise UserError(
             "a detector is trained on label/sources and input/psf, which its samples lack", file=recipe.name
         )
+    if names["input/psf"].attrs.get("bins_a_bin", front.FINE) != front.FINE:
+        raise UserError(f"must be {front.FINE}: what a detector takes", file=recipe.name, key="frame.fine")
     of = list(names["label/sources"].coords["field"])
     listed = arrays["label/sources"]
     column = {name: listed[..., of.index(name)] for name in ("x", "y", "counts", "hardness", "variability")}
@@ -140,6 +142,8 @@ def simulate_fields(
         psf = arrays["input/psf"].astype(np.float32)
         found = prepare(background_shape(recipe), keys, frame, psf, truth, counts, there)
         part = dict(zip(("maps", "kind", "sources", "there"), map(np.asarray, found), strict=True))
+        if not np.isfinite(part["maps"]).all():
+            raise UserError("has frames or PSFs whose features are no numbers", file=recipe.name, key="input/psf")
         for name, values in part.items():
             pool.setdefault(name, np.empty((many, *values.shape[1:]), values.dtype))[start : start + held] = values[
                 :held

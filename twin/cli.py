@@ -85,6 +85,9 @@ def simulate(
         typer.Option(metavar="DIR", help="Folder of `twin calibrate`: its draws correct the telemetry, one a night."),
     ] = None,
     overrides: Overrides = None,
+    events: Annotated[
+        bool, typer.Option("--events", help="X-ray recipes: keep the events too, one Parquet a shard.")
+    ] = False,
     restart: Restart = False,
     mixed: Annotated[
         bool, typer.Option("--mixed", help="Allow resuming with other versions or on another kind of machine.")
@@ -100,7 +103,7 @@ def simulate(
     from twin.recipe import load_recipe
 
     changes = [*(overrides or ()), *([f"calibration={calibration}"] if calibration else ())]
-    source = load_recipe(recipe, changes)
+    source = load_recipe(recipe, [*changes, *(["events=true"] if events else ())])
     if engine == "reference":
         from twin.recipe.reference import ReferenceRecipe
 
@@ -184,7 +187,11 @@ def export(
     dataset: DatasetFolder,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
     form: Annotated[
-        str, typer.Option("--format", help="coolest (lens models), ds9 (regions) or coco (boxes and masks of arcs).")
+        str,
+        typer.Option(
+            "--format",
+            help="coolest (lens models), ds9 (regions), coco (boxes and masks of arcs) or events (X-ray, FITS).",
+        ),
     ],
     index: Annotated[list[int] | None, typer.Option(help="This sample; may be repeated.")] = None,
     number: Annotated[
@@ -305,19 +312,47 @@ def train(
     typer.echo(f"wrote {out}")
 
 
-@app.command(epilog="Example: twin predict model/ real.zarr -o catalogue.parquet")
+@app.command(
+    epilog="Example: twin predict model/ real.zarr -o catalogue.parquet; of a detector: "
+    "twin predict detector/ events.evt -o sources.fits --optics roll=3"
+)
 def predict(
     model: ModelFolder,
-    dataset: DatasetFolder,
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DATASET", help="Zarr dataset; for a detector also an event list or count image.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Catalogue to write: .parquet, .fits, .vot or .ecsv.")],
     calibration: Calibration = None,
+    optics: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=NUMBER", help="Detectors: a parameter of the telescope that is not the recipe's."),
+    ] = None,
+    least: Annotated[
+        float, typer.Option(min=0.001, max=1, help="Detectors: least probability of a source to be listed.")
+    ] = 0.1,
 ) -> None:
     """Write a catalogue of predictions with their uncertainties."""
     _devices()
     from twin.evaluate import predict as run
 
-    run(model, dataset, out, calibration)
+    run(model, dataset, out, calibration, _numbers(optics or ()), least)
     typer.echo(f"wrote {out}")
+
+
+def _numbers(given: Sequence[str]) -> dict[str, float]:
+    """Options NAME=NUMBER."""
+    from twin.schema import UserError
+
+    found = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise UserError(f'"{text}" is not NAME=NUMBER', key="--optics") from None
+        if not -1e9 < found[name] < 1e9:
+            raise UserError(f"{value} is no number that can be used", key=f"--optics {name}")
+    return found
 
 
 @app.command(epilog="Example: twin evaluate model/ ps1-lenses -o report/ --json scores.json")

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from twin.train.augment import Augment
-from twin.train.ensemble import Ensemble, device_mesh, schedule
+from twin.train.ensemble import Ensemble
+from twin.train.members import device_mesh, schedule
 from twin.train.model import train_config
 from twin.train.source import pool_batches, simulate_pool
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from twin.data.events import NAME, encode_events, events_key
 from twin.data.layout import encode_shard, shard_key, shard_range
 from twin.data.manifest import Manifest, hash_values, manifest_path, write_manifest
 from twin.io.atomic import clear_parts, fsync_folder, plain_disk_errors, write_bytes
@@ -16,8 +17,9 @@ from twin.io.layout import DatasetSpec
 
 def check_arrays(spec: DatasetSpec, arrays: Mapping[str, np.ndarray], count: int) -> None:
     """Raise ValueError where `arrays` are not what `spec` says: a fault of the code that made them."""
-    if arrays.keys() != {array.name for array in spec.arrays}:
-        raise ValueError(f"arrays {sorted(arrays)} instead of {sorted(array.name for array in spec.arrays)}")
+    names = {array.name for array in spec.arrays} | ({NAME} if NAME in spec.attrs else set())
+    if arrays.keys() != names:
+        raise ValueError(f"arrays {sorted(arrays)} instead of {sorted(names)}")
     for array in spec.arrays:
         made = arrays[array.name]
         if made.shape != (count, *array.shape) or made.dtype != np.dtype(array.dtype):
@@ -47,9 +49,11 @@ def write_shard(
     hashes: dict[str, str] = {}
     sizes: dict[str, int] = {}
     try:
-        for array in spec.arrays:
-            data = encode_shard(array, spec, arrays[array.name])
-            key = shard_key(array.name, arrays[array.name].ndim, shard)
+        for name, values in arrays.items():
+            if name == NAME:
+                data, key = encode_events(values), events_key(shard)
+            else:
+                data, key = encode_shard(spec[name], spec, values), shard_key(name, values.ndim, shard)
             hashes[key], sizes[key] = hashlib.sha256(data).hexdigest(), len(data)
             clear_parts(folder / key)
             write_bytes(folder / key, data)

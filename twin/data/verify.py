@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from twin.data.events import NAME, decode_events, events_key
 from twin.data.layout import shard_key
 from twin.data.load import DamagedShard, Dataset, Shard
 from twin.data.lock import shard_range_lock
@@ -149,14 +150,19 @@ def _check_shard(dataset: Dataset, shard: int) -> list[Problem]:
         return [Problem(shard, note, "unfinished", "no manifest: the command that made the dataset continues it")]
     span = Shard(shard, manifest.start, manifest.start + manifest.count)
     keys = {shard_key(name, len(dataset.shape(name)) + 1, shard): name for name in dataset.names}
+    if NAME in dataset.attrs:
+        keys[events_key(shard)] = NAME
     if keys.keys() != manifest.sha256_files.keys():
         return [Problem(shard, note, "damaged", "it lists other files than the dataset has arrays")]
     found: list[Problem] = []
     for key, sha256 in manifest.sha256_files.items():
         for problem in _check_file(folder, shard, key, sha256):
-            found.append(_locate(dataset, span, keys[key], problem) if problem.kind == "damaged" else problem)
+            inside = problem.kind == "damaged" and keys[key] != NAME
+            found.append(_locate(dataset, span, keys[key], problem) if inside else problem)
     if not found:
         values = {name: dataset.read_block(name, span.start, span.stop) for name in dataset.names}
+        if NAME in dataset.attrs:
+            values[NAME] = decode_events(folder / events_key(shard))
         if hash_values(values) != manifest.sha256_values:
             found.append(Problem(shard, note, "damaged", "the files are whole but decode to other values"))
     return found

@@ -31,6 +31,7 @@ from twin.observatory.detector.noise import kernel, sky_residual
 from twin.observatory.state import ImagerState
 from twin.recipe import Recipe
 from twin.recipe.reference import Witness
+from twin.recipe.xray_config import is_xray
 from twin.schema import Node, UserError
 from twin.simulators.reference import made_with
 
@@ -201,7 +202,10 @@ def recipe_of(dataset: Dataset) -> Recipe:
     attrs = dataset.attrs
     if attrs.get("kind") != "simulated" or "truth" not in dataset:
         raise UserError("was not simulated: there is no truth to draw it from", file=dataset.path)
-    recipe = Recipe(Node(attrs["recipe"], f"{dataset.path}/zarr.json", {}))
+    node = Node(attrs["recipe"], f"{dataset.path}/zarr.json", {})
+    if is_xray(node):
+        raise UserError("holds X-ray frames: their witness is the ray tracer, in the tests", file=dataset.path)
+    recipe = Recipe(node)
     if recipe.sha256 != attrs["recipe_sha256"]:
         problem = f"was made by recipe {attrs['recipe_name']} when it, or its instrument, was another"
         raise UserError(problem, file=dataset.path, key="recipe")

@@ -15,6 +15,8 @@ from twin.io.layout import DatasetSpec
 from twin.recipe.batches import Batches
 from twin.recipe.program import Program
 from twin.recipe.spec import dataset_spec
+from twin.recipe.xray import XrayRecipe
+from twin.recipe.xray_config import is_xray
 from twin.schema import UserError, load_yaml, suggest
 
 
@@ -105,7 +107,7 @@ def list_recipes() -> list[tuple[str, str]]:
     return out
 
 
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe | XrayRecipe:
     """A shipped recipe by name, or a YAML file by path; `overrides` are "key.sub=value" as of `--set`."""
     text = str(name_or_path)
     path = _shipped() / f"{text}.yaml"
@@ -121,4 +123,4 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     node = load_yaml(path)
     for override in overrides:
         node = node.set(override)
-    return Recipe(node)
+    return XrayRecipe(node) if is_xray(node) else Recipe(node)

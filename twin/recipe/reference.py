@@ -18,6 +18,8 @@ from twin.priors.fields import Truth
 from twin.recipe.batches import stored
 from twin.recipe.program import Program
 from twin.recipe.recipe import Recipe
+from twin.recipe.xray import XrayRecipe
+from twin.schema import UserError
 from twin.simulators.base import Canvas, Rendered
 from twin.simulators.reference import made_with, reference
 from twin.simulators.reference.view import View
@@ -78,7 +80,10 @@ class ReferenceRecipe:
     recipe itself makes them, noise of the same code with the same keys, but expected images of the witness. Raises
     UserError where the witness does not draw a class."""
 
-    def __init__(self, recipe: Recipe, n: int) -> None:
+    def __init__(self, recipe: Recipe | XrayRecipe, n: int) -> None:
+        if not isinstance(recipe, Recipe):
+            problem = "draws optical frames; X-ray optics have a ray tracer, twin.observatory.lobster.trace"
+            raise UserError(problem, file=recipe.name, key="--engine reference")
         self._recipe, self._n = recipe, n
         self._witness = Witness(recipe)
         lacking = [cls for cls in recipe.classes if not self._witness.reference.draws(cls)]

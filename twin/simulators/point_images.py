@@ -154,16 +154,22 @@ def _newton(r: tuple[Array, Array], a: tuple[Array, ...], weak: float) -> tuple[
 
 def _polish(
     deflection: Map, mass: Any, beta: tuple[Array, Array], start: tuple[Array, Array], reach: Array
-) -> tuple[Array, Array]:
-    """Newton's method from every start, no step longer than `reach`."""
+) -> tuple[tuple[Array, Array], tuple[Array, Array], tuple[Array, ...]]:
+    """Newton's method from every start, no step longer than `reach`: places, residuals and A there.
 
-    def step(_: int, at: tuple[Array, Array]) -> tuple[Array, Array]:
-        r, a = _linearised(deflection, mass, beta, *at)
+    Residuals are those of the loop itself: outside it XLA may work `mass` out anew to more digits than it gave the
+    loop, and the lens equation of the one is then not that of the other to `_RESIDUAL`.
+    """
+
+    def step(_: int, now: Any) -> Any:
+        at, r, a = now
         sx, sy = _newton(r, a, 1e-10)
         short = jnp.minimum(1.0, reach * jax.lax.rsqrt(sx * sx + sy * sy + 1e-30))
-        return at[0] - short * sx, at[1] - short * sy
+        at = at[0] - short * sx, at[1] - short * sy
+        return at, *_linearised(deflection, mass, beta, *at)
 
-    return jax.lax.fori_loop(0, _STEPS, step, start)
+    nothing, one = jnp.zeros_like(start[0]), jnp.ones_like(start[0])
+    return jax.lax.fori_loop(0, _STEPS + 1, step, (start, (nothing, nothing), (one, nothing, nothing, one)))
 
 
 @dataclass(frozen=True)
@@ -190,8 +196,7 @@ def _solve(
     kind = beta[0].dtype
     with jax.enable_x64(True):  # here alone: a few points of a system
         mass, beta = _double((mass, beta))
-        x, y = _polish(deflection, mass, beta, _double(start), _double(window[2] * (1.0 / _CELLS)))
-        r, a = _linearised(deflection, mass, beta, x, y)
+        (x, y), r, a = _polish(deflection, mass, beta, _double(start), _double(window[2] * (1.0 / _CELLS)))
         det = _det(a)
         good = jnp.isfinite(det) & (jnp.maximum(jnp.abs(r[0]), jnp.abs(r[1])) < _RESIDUAL)
         near = (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2 < _SAME**2

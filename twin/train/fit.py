@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import time
@@ -16,14 +15,16 @@ import jax
 import numpy as np
 
 import twin
-from twin.io.atomic import make_folder, plain_disk_errors, write_json
 from twin.io.layout import ShardSource
 from twin.schema import UserError
 from twin.train import model as models
 from twin.train import scores
 from twin.train.calibration import SIMULATIONS, Calibration
-from twin.train.config import Binary, Binned, TrainConfig
-from twin.train.ensemble import Ensemble, State, ensemble
+from twin.train.config import Binary, Binned
+from twin.train.detector.model import Detector, is_detector
+from twin.train.ensemble import Ensemble, ensemble
+from twin.train.folder import RUN, prepare_folder, withdraw
+from twin.train.members import Fitting, Members, State
 from twin.train.progress import Bar
 from twin.train.source import (
     VALIDATION_SHARD,
@@ -38,10 +39,8 @@ from twin.train.source import (
 from twin.train.weights import Checkpoints, flatten, named, unflatten
 
 log = logging.getLogger("twin")
-RUN = "run.json"  # what an unfinished training was begun with
 AHEAD = 2  # steps that are handed to the devices before the last one is waited for
 WARN_AFTER = 50  # steps after which the time needed is known
-OURS = ("checkpoints", "posterior", "calibration", "novelty", RUN, *models.FILES)
 
 
 def train(
@@ -51,7 +50,7 @@ def train(
     seed: int = 0,
     resume: bool = True,
     progress: bool = True,
-) -> models.Model:
+) -> models.Model | Detector:
     """Train the ensemble that a recipe describes and write the model folder `out`.
 
     dataset   Zarr dataset of the same recipe; None = simulate `train.samples` samples into memory first
@@ -61,6 +60,12 @@ def train(
     Ctrl-C leaves a checkpoint; kill -9 loses the steps since the last one. Raises UserError for mistakes in the
     recipe's `train:` section, a dataset of another recipe, an `out` that holds something else or another training.
     """
+    if is_detector(recipe.node):
+        from twin.train.detector.fit import train_detector
+
+        if dataset is not None:
+            raise UserError("is for other networks: a detector's fields are simulated as they are needed", key="--data")
+        return train_detector(recipe, out, seed, resume, progress)
     config = models.train_config(recipe.node)
     centre = centre_band(config, recipe.bands)
     out = Path(out)
@@ -70,7 +75,7 @@ def train(
     begun = {"recipe_sha256": recipe.sha256, "train": config.model_dump(mode="json"), "seed": seed,
              "dataset": str(dataset) if dataset else None, "twin": twin.__version__}  # fmt: skip
     existed = out.is_dir()
-    if _prepare_folder(out, begun, resume):
+    if prepare_folder(out, begun, resume):
         log.info("%s: is trained already", out)
         return models.Model.load(out)
     networks = ensemble(config, len(recipe.bands), centre)
@@ -79,7 +84,7 @@ def train(
     started = time.monotonic()
     checkpoints = Checkpoints(out / "checkpoints")
     try:
-        first, state = _begin(networks, keys, checkpoints)
+        first, state = begin(networks, keys, checkpoints)
         if first == config.steps:  # only the scores and the model folder were missing
             batches: Iterator[Arrays] = iter(())
         elif dataset is None:
@@ -90,10 +95,10 @@ def train(
             batches = dataset_batches(dataset, recipe, config, seed, margin, first)
         per_step = config.members * config.batch * bands
         with Bar("training", config.steps, progress, frames=per_step, done=first) as bar:
-            state = _run(networks, keys, first, state, batches, checkpoints, bar)
+            state = run(networks, keys, first, state, batches, checkpoints, bar)
     except UserError:
         if not checkpoints.steps:
-            _withdraw(out, existed)
+            withdraw(out, existed)
         raise
     finally:
         checkpoints.close()
@@ -109,57 +114,7 @@ def train(
     return models.Model.load(out)
 
 
-def _prepare_folder(out: Path, begun: dict[str, Any], resume: bool) -> bool:
-    """Leave a folder that this training may go on in; True where it is finished already."""
-    if out.exists() and not out.is_dir():
-        raise UserError("is a file, a model is a folder", file=out)
-    held = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    ours = {name.split("/")[0] for name in OURS}
-    if held - ours and RUN not in held and "posterior" not in held:
-        raise UserError("holds other files and no model; choose another folder", file=out)
-    if not resume:
-        for name in held & ours:
-            path = out / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        held = set()
-    if all((out / name).exists() for name in models.FILES):
-        found = json.loads((out / "posterior/posterior.json").read_text(encoding="utf-8")).get("begun")
-        _same_run(found, begun, out)
-        for left in ("checkpoints", RUN):  # a run that was killed while it tidied up
-            path = out / left
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        return True
-    if RUN in held:
-        try:
-            found = json.loads((out / RUN).read_text(encoding="utf-8"))
-        except ValueError:
-            raise UserError("is damaged; begin anew with --restart", file=out / RUN) from None
-        _same_run(found, begun, out)
-        return False
-    with plain_disk_errors(out):
-        make_folder(out)
-    write_json(out / RUN, begun)
-    return False
-
-
-def _withdraw(out: Path, existed: bool) -> None:
-    """Take back what `_prepare_folder` left for a training that was refused before its first checkpoint."""
-    shutil.rmtree(out / "checkpoints")
-    (out / RUN).unlink()
-    if not existed:
-        out.rmdir()
-
-
-def _same_run(found: Any, begun: dict[str, Any], out: Path) -> None:
-    found = found if isinstance(found, dict) else {}
-    words = {"recipe_sha256": "recipe", "train": "train: section", "twin": "version of twin"}
-    for key, mine in begun.items():
-        if found.get(key) != mine:
-            raise UserError(f"holds a training with another {words.get(key, key)}; begin anew with --restart, "
-                            "or choose another folder", file=out)  # fmt: skip
-
-
-def _begin(networks: Ensemble, keys: jax.Array, checkpoints: Checkpoints) -> tuple[int, State]:
+def begin(networks: Members, keys: jax.Array, checkpoints: Checkpoints) -> tuple[int, State]:
     """(next step, state): the newest checkpoint's, or new ones."""
     like = networks.shapes()
     found = checkpoints.restore({name: np.empty(leaf.shape, leaf.dtype) for name, leaf in named(like).items()})
@@ -170,8 +125,8 @@ def _begin(networks: Ensemble, keys: jax.Array, checkpoints: Checkpoints) -> tup
     return step, networks.place(unflatten(like, flat, checkpoints.folder))
 
 
-def _run(
-    networks: Ensemble,
+def run(
+    networks: Members,
     keys: jax.Array,
     first: int,
     state: State,
@@ -216,7 +171,7 @@ def _shown(losses: dict[str, jax.Array]) -> str:
     return " ".join(f"{name} {mean:.3f}" for name, mean in means.items())
 
 
-def _warn_if_long(config: TrainConfig, seconds: float) -> None:
+def _warn_if_long(config: Fitting, seconds: float) -> None:
     if seconds > 60 * config.minutes:
         log.warning("%d steps take about %.0f minutes here, train.minutes allows %g", config.steps, seconds / 60,
                     config.minutes)  # fmt: skip

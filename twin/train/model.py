@@ -31,6 +31,7 @@ from twin.train.weights import (
 
 if TYPE_CHECKING:
     from twin.recipe import Recipe
+    from twin.recipe.xray import XrayRecipe
 
 METHOD = "ensemble"
 FILES = ("recipe.yaml", "posterior/posterior.json", "posterior/members", "metrics.json", "card.md")
@@ -81,7 +82,7 @@ class Model:
         return self.bands.index(self.config.centre_band)
 
     @cached_property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> Recipe | XrayRecipe:
         """The recipe that it was trained on."""
         from twin.recipe import load_recipe
 
@@ -104,8 +105,8 @@ class Model:
             unfinished = (folder / "checkpoints").is_dir()
             problem = "its training is unfinished: run the same `twin train` again" if unfinished else "is missing"
             raise UserError(problem, file=folder if unfinished else folder / missing[0])
-        about = _read_json(folder / "posterior/posterior.json")
-        metrics = _read_json(folder / "metrics.json")
+        about = read_json(folder / "posterior/posterior.json")
+        metrics = read_json(folder / "metrics.json")
         bands, files = about.get("bands"), about.get("sha256_files")
         if about.get("method") != METHOD or not isinstance(bands, list) or not isinstance(files, dict):
             raise UserError(f"describes no posterior of method {METHOD}", file=folder / "posterior/posterior.json")
@@ -164,7 +165,7 @@ def save(folder: Path, recipe: Any, weights: Any, metrics: dict[str, Any], card:
     write_text(folder / "card.md", card)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from twin.observatory.lobster.materials import absorption, constants
+from twin.observatory.lobster.materials import Table, absorption, constants
 from twin.observatory.lobster.reflectivity import Coating, reflectivity
 
 ENERGIES = np.array([1.0, 2.0, 4.0])
@@ -52,3 +52,20 @@ def test_absorption_edges() -> None:
     assert aluminium[0] > 8 * aluminium[1]
     assert silicon[0] > 8 * silicon[1]
     assert 11 < silicon[0] < 15
+
+
+@pytest.mark.parametrize("table", ["henke", "chantler"])
+def test_compounds_are_their_atoms(table: Table) -> None:
+    """Mass absorption is the atoms' by their share of the mass; each film has its own element's K edge."""
+    energy = np.array([0.395, 0.415, 0.525, 0.550])
+    mass = {
+        what: np.asarray(absorption(what, table, energy)) / 100 / density
+        for what, density in (("Si", 2.329), ("O", 1.0), ("N", 1.0), ("SiO2", 2.20), ("Si3N4", 3.17))
+    }
+    assert np.allclose(mass["SiO2"], 0.4674 * mass["Si"] + 0.5326 * mass["O"], rtol=1e-3)
+    assert np.allclose(mass["Si3N4"], 0.6006 * mass["Si"] + 0.3994 * mass["N"], rtol=1e-3)
+    assert mass["Si3N4"][1] > 1.8 * mass["Si3N4"][0]
+    assert mass["Si3N4"][3] < mass["Si3N4"][2]
+    assert mass["SiO2"][3] > 3 * mass["SiO2"][2]
+    assert mass["SiO2"][1] < mass["SiO2"][0]
+    assert 1.8e4 < mass["O"][3] < 2.2e4  # cm2/g

@@ -1,4 +1,4 @@
-"""Datasets in the formats of others: COOLEST (lens models), DS9 regions, COCO (boxes and masks)."""
+"""Datasets in the formats of others: COOLEST (lens models), DS9 regions, COCO (boxes and masks), OGIP event lists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from twin.schema import UserError, suggest
 
 MOST = 10_000  # frames in one folder: more are a mistake, or deserve several
 
-_FORMATS = {"coolest": "coolest", "ds9": "regions", "coco": "coco"}
+_FORMATS = {"coolest": "coolest", "ds9": "regions", "coco": "coco", "events": "events"}
 FORMATS = tuple(_FORMATS)
 
 

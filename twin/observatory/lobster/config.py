@@ -66,6 +66,8 @@ class SensorConfig(_Strict):
     aluminium: Annotated[float, quantity("nm", ge=0, lt=10000)] = 0.0
     depletion: Annotated[float, quantity("um", gt=0.1, lt=1000)]
     dead_layer: Annotated[float, quantity("nm", ge=0, lt=10000)] = 0.0
+    oxide: Annotated[float, quantity("nm", ge=0, lt=10000)] = 0.0
+    nitride: Annotated[float, quantity("nm", ge=0, lt=10000)] = 0.0
     throughput: Share = 1.0
 
 

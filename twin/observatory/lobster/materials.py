@@ -41,6 +41,14 @@ ELEMENTS = {
     "Au": Element(19.32, 196.967),
     "Al": Element(2.699, 26.982),
     "Si": Element(2.329, 28.085),
+    # in compounds only: as if 1 g/cm3
+    "O": Element(1.0, 15.999),
+    "N": Element(1.0, 14.007),
+}
+# Films as grown: density [g/cm3], atoms of each element in a molecule.
+COMPOUNDS: dict[str, tuple[float, dict[str, int]]] = {
+    "SiO2": (2.20, {"Si": 1, "O": 2}),
+    "Si3N4": (3.17, {"Si": 3, "N": 4}),
 }
 
 
@@ -67,7 +75,16 @@ def constants(element: str, table: Table, energy: ArrayLike) -> tuple[Array, Arr
     return unit * jnp.interp(at, log_energy, f1), unit * jnp.interp(at, log_energy, f2)
 
 
-def absorption(element: str, table: Table, energy: ArrayLike) -> Array:
-    """Linear absorption coefficient [1/m] at photon energies [keV]."""
-    beta = constants(element, table, energy)[1]
+def absorption(material: str, table: Table, energy: ArrayLike) -> Array:
+    """Linear absorption coefficient [1/m] at photon energies [keV] of an element, or of a compound: the sum of its
+    atoms'."""
+    if material in COMPOUNDS:
+        density, atoms = COMPOUNDS[material]
+        weight = sum(number * ELEMENTS[name].weight for name, number in atoms.items())
+        parts = {name: density * number * ELEMENTS[name].weight / weight for name, number in atoms.items()}
+        return sum(
+            (rho / ELEMENTS[name].density * absorption(name, table, energy) for name, rho in parts.items()),
+            jnp.zeros(()),
+        )
+    beta = constants(material, table, energy)[1]
     return 4 * np.pi / WAVELENGTH * jnp.asarray(energy, jnp.float32) * beta

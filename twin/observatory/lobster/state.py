@@ -52,5 +52,9 @@ class LobsterState:
     """(...,) silicon that collects charge [m]."""
     dead_layer: Array
     """(...,) silicon in front of it that does not [m]."""
+    oxide: Array
+    """(...,) silicon dioxide in front of it [m]."""
+    nitride: Array
+    """(...,) silicon nitride in front of it [m]."""
     throughput: Array
     """(...,) what else is lost, at all energies alike."""

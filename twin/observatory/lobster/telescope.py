@@ -64,6 +64,8 @@ class Lobster:
             "filter_al": detector.aluminium * 1e-9,
             "depletion": detector.depletion * 1e-6,
             "dead_layer": detector.dead_layer * 1e-9,
+            "oxide": detector.oxide * 1e-9,
+            "nitride": detector.nitride * 1e-9,
             "throughput": detector.throughput,
         }
         return LobsterState(**{key: jnp.asarray(value, jnp.float32) for key, value in values.items()})

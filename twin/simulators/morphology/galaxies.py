@@ -27,6 +27,7 @@ _KERNELS = (
     0.26,
 )  # standard deviation of what a particle stands for, in scale lengths: inside, outside
 _DUSTY = 2.0  # times the pixel's Nyquist limit: what dust takes of thin discs and small bulges needs finer waves
+_LANE_CELLS = 3  # cells a pixel, and waves as fine as they hold, for lanes seen from the edge: their sides are steep
 _MARGIN = 4  # pixels of maps around the frame
 _BEYOND = 0.75, 0.85  # of the frame's side from its middle: where a nucleus that has left begins to fade, and is gone
 _WITHIN = np.cumsum(encounter.WEIGHTS), np.arange(encounter.PARTICLES, dtype=np.float32)  # light within a particle
@@ -150,12 +151,14 @@ def disc(studio: Studio, truth: Truth, state: ImagerState) -> Sketch:
         profiles["bar"] = shapes.ferrers_bar(f_u, f_v, truth["bar_length"], truth["bar_q"], truth["bar_angle"], cos_i)
     light = [(counts(truth[f"{name}_mag"], state), profile) for name, profile in profiles.items()]
     sharp = _moved(studio.grid, truth["galaxy_x"], truth["galaxy_y"], *light)
-    grid = studio.up_to(_DUSTY) if "dust_tau" in truth else studio.low
     if "dust_tau" in truth and "arm_mag" not in truth:
+        studio = replace(studio, cells=max(studio.cells, _LANE_CELLS))
+        grid = studio.up_to(studio.cells)
         depth = maps.edge_on_dust(studio.fine, truth)
         passed = maps.well_mixed(shapes.extinction(studio.wavelengths, truth["z_galaxy"])[:, None, None] * depth)
         lost, feature = _taken(studio, _old(studio, truth, light, grid), passed)
         return Sketch(sharp, -lost, {"dust": feature}, {}, grid)
+    grid = studio.up_to(_DUSTY) if "dust_tau" in truth else studio.low
     sampled, features = _sampled(studio, truth, state, light, grid)
     return Sketch(sharp, sampled, features, {}, grid)
 

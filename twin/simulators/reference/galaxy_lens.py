@@ -114,6 +114,14 @@ def _lensed(truth: Truth, state: ImagerState, view: View) -> list[Sampled]:
 def images(truth: Truth) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """x, y [arcsec], magnifications and Fermat potentials [arcsec^2] of the images of the point source, the first to
     arrive first."""
+    with np.errstate(invalid="ignore", divide="ignore"):  # lenstronomy's EPL divides 0 by 0 in its own centre
+        found = _images_of(truth)
+    there = np.isfinite(found[2])  # an image in a singular centre has no light
+    x, y, magnification, fermat = (v[there] for v in found)
+    return x, y, magnification, fermat
+
+
+def _images_of(truth: Truth) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     from lenstronomy.LensModel.Solver.lens_equation_solver import LensEquationSolver
 
     model, keywords = masses(truth)
@@ -177,7 +185,7 @@ def _supernova() -> tuple[np.ndarray, np.ndarray]:
     """(days since explosion, brightness, 1 at maximum) of nickel and cobalt that diffuses out (Arnett 1982, ApJ 253,
     785), less the gamma rays that escape."""
     t = np.linspace(1e-3, 300, 60001)
-    z = t / 13.0
+    z = t / 16.0
     heat = (3.9e10 - 6.78e9) * np.exp(-t / 8.8) + 6.78e9 * np.exp(-t / 111.3)
     light = np.zeros_like(t)
     for begin in range(0, len(t) - 1, 200):  # in pieces: exp(z^2) alone would overflow
@@ -186,5 +194,5 @@ def _supernova() -> tuple[np.ndarray, np.ndarray]:
         inside = cumulative_simpson(2 * z[part] * growth * heat[part], x=z[part], initial=0)
         carried = light[begin] * np.exp(z[begin] ** 2 - z[part] ** 2)
         light[part] = carried + inside * np.exp(z[part][-1] ** 2 - z[part] ** 2)
-    light *= 1 - np.exp(-((35.0 / t) ** 2))
+    light *= 1 - np.exp(-((30.0 / t) ** 2))
     return t, light / light.max()

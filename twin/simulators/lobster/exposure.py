@@ -1,0 +1,285 @@
+"""One exposure of a lobster eye: photons of many sources and clumps of background, drawn as a list and counted in bins.
+
+What an exposure holds is a list of entries: every source at every one of the NODES energies, then the parts of the
+background. Each has a Poisson number of photons (or clumps), known before any is drawn, and photons are drawn in blocks
+of BLOCK until the list is at its end: a Crab in the field costs its photons, an empty field next to nothing.
+
+Background: counts in clumps of Fisher's logarithmic law (twin.observatory.xray.background), a clump in one pixel and
+channel. Diffuse light with density 1 - v (u^2 + w^2) / 2 over the detector, u, w from -1 to 1, is the even mixture of
+1 - v u^2 and 1 - v w^2; particles and flickering pixels are flat in place; leaked light rises linearly with y.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from twin.numerics.poisson import poisson
+from twin.observatory.lobster.photons import ATOMS, inside_plates
+from twin.observatory.lobster.state import LobsterState
+from twin.observatory.xray import BackgroundConfig, Clumps
+from twin.simulators.lobster.energies import EACH, FINE, NODES, RANKS, Channels, channel_ranks
+from twin.simulators.lobster.optics import Optic
+
+BLOCK = 2048  # photons drawn at a time: what they need stays in the cache
+PARTS = ("diffuse_x", "diffuse_y", "particles", "leak", "column")  # of the background, before its single pixels
+QUANTILES = 65  # of a light curve's arrival times
+_SIZES = 8  # clumps are no larger: one in 2e6 would be
+_KNOTS = 129
+_SOFT, _FLICKER = 0.06, 0.15  # [keV] e-folding energies of leaked light and of flickers above the least of the band
+
+
+class Photons(NamedTuple):
+    """Events, one a row: pixel from 0, channel, time in units of the exposure, slot of the source (-1: background), and
+    how many of them there are (0: none)."""
+
+    x: Array
+    y: Array
+    pi: Array
+    time: Array
+    source: Array
+    number: Array
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Geometry: `bins` a side of `pixels` sensor pixels each, from `origin` [arcmin], pixels of `pixel` [arcmin].
+
+    bands   energy bands along the frame's first axis
+    times   slices of the exposure, 0 for none; `sliced`: the frame's first axis is time, not energy
+    """
+
+    bins: int
+    pixels: int
+    origin: tuple[float, float]
+    pixel: float
+    bands: int
+    times: int
+    sliced: bool
+
+    @property
+    def side(self) -> float:
+        """[arcmin]."""
+        return self.bins * self.pixels * self.pixel
+
+    @property
+    def edges(self) -> tuple[np.ndarray, np.ndarray]:
+        steps = np.arange(self.bins + 1) * (self.pixels * self.pixel)
+        return self.origin[0] + steps, self.origin[1] + steps
+
+
+class Background:
+    """Tables of the background in one instrument's channels."""
+
+    def __init__(self, config: BackgroundConfig, channels: Channels, diffuse: np.ndarray, band: tuple[float, float]):
+        """diffuse: (FINE,) relative numbers of diffuse photons; band [keV]: that of the config's rates."""
+        self.config = config
+        inside = (channels.centre >= band[0]) & (channels.centre < band[1])
+        above = np.maximum(channels.centre - band[0], 0)
+        density = np.stack(
+            [
+                diffuse @ channels.matrix,
+                np.ones(len(inside)),
+                np.exp(-above / _SOFT),
+                np.exp(-above / _FLICKER),
+            ]
+        )
+        density = np.where(inside, density, 0.0)
+        density /= density.sum(1, keepdims=True)
+        self.ranks = np.stack([channel_ranks(row) for row in density])
+        bands = channels.lines.max() + 1
+        self.in_band = np.stack([density[:, channels.lines == k].sum(1) for k in range(bands)], 1)
+        clumps = Clumps(config.dispersion)
+        self.clump = clumps.mean
+        self.sizes = clumps.distribution()[:_SIZES]
+        u = np.linspace(-1, 1, 4097)
+        below = (u - config.vignetting * u**3 / 3) + (1 - config.vignetting / 3)
+        self.across = np.interp(np.linspace(0, below[-1], _KNOTS), below, (u + 1) / 2)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the light of an exposure is.
+
+    place   (S, 2) sources along the detector's axes, from the middle of the field of the plates [arcmin]
+    mean    (S, FINE) photons that a boundless optic would bring to a boundless detector
+    curve   (V, QUANTILES) arrival times of the first V sources, in units of the exposure, at even ranks
+    counts  (parts,) mean counts of PARTS and of each flickering pixel, in the band of the background's rates
+    spots   (2, pixels) place of the flickering pixels, and of the column (first row, last element), from 0 to 1
+    drift   () relative change of the background's rate from the beginning to the end
+    """
+
+    place: Array
+    mean: Array
+    curve: Array
+    counts: Array
+    spots: Array
+    drift: Array
+
+
+def expose(
+    key: Array,
+    o: Optic,
+    state: LobsterState,
+    scene: Scene,
+    frame: Frame,
+    background: Background,
+    channels: Channels,
+    room: int = 0,
+) -> tuple[Array, Array, Photons | None, Array]:
+    """Draw an exposure: frame (bands or times, y, x) int32; slices (times, y, x) int32, empty where there are none; the
+    events themselves and the number of rows that would be needed, where there is `room` for any.
+
+    Pure; meant for `jax.lax.map`, not for `vmap`, under which all exposures draw as many blocks as the longest.
+    """
+    number_key, draw_key = jax.random.split(key)
+    sources, spots = scene.place.shape[0], scene.spots.shape[1] - 1
+    by_node = scene.mean.reshape(sources * NODES, EACH)
+    node_mean = by_node.sum(1)
+    fine = jnp.cumsum(by_node, 1) / jnp.maximum(node_mean, 1e-30)[:, None]
+    parts = len(PARTS) + spots
+    entry_mean = jnp.concatenate([node_mean, scene.counts / background.clump])
+    ends = jnp.cumsum(poisson(number_key, entry_mean).astype(jnp.int32))
+    first = sources * NODES  # the first entry of the background
+
+    angle = jnp.deg2rad(state.roll)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    at_x = cos * scene.place[:, 0] + sin * scene.place[:, 1]
+    at_y = cos * scene.place[:, 1] - sin * scene.place[:, 0]
+    # of background entries: the kind of place along each axis, where it begins and how far it reaches; channel table
+    spot_x, spot_y = scene.spots[0], jnp.append(scene.spots[1, :-1], 0.0)
+    begin = jnp.stack([jnp.concatenate([jnp.zeros(4), spot_x[-1:], spot_x[:-1]]),
+                       jnp.concatenate([jnp.zeros(4), spot_y[-1:], spot_y[:-1]])])  # fmt: skip
+    reach = jnp.asarray(np.array([[1, 1, 1, 1, 0] + [0] * spots, [1, 1, 1, 1, 1] + [0] * spots], np.float32))
+    rows = jnp.asarray(np.array([0, 0, 1, 2, 3] + [3] * spots, np.int32))
+    ranks = jnp.concatenate([jnp.asarray(channels.quantiles), jnp.asarray(background.ranks)]).reshape(-1)
+    across, sizes = jnp.asarray(background.across, jnp.float32), jnp.asarray(background.sizes, jnp.float32)
+    pore, offset = o.ways.pore.reshape(-1), o.ways.offset.reshape(-1)
+    cuts = o.ways.ends
+    x0, y0 = frame.origin
+    timed = frame.times > 0 or room > 0
+
+    def block(i: Array) -> Photons:
+        ids = i * BLOCK + jnp.arange(BLOCK)
+        entry = jnp.searchsorted(ends, ids, side="right")
+        there = ids < ends[-1]
+        entry = jnp.minimum(entry, first + parts - 1)
+        empty = entry >= first
+        node = jnp.where(empty, 0, entry % NODES)
+        source = jnp.where(empty, 0, entry // NODES)
+        bits = jax.random.bits(jax.random.fold_in(draw_key, i), (3 if timed else 2, BLOCK), jnp.uint32)
+        u = (bits[:2] >> 12).astype(jnp.float32) * 2.0**-20 + 2.0**-21
+        rest = (bits[0] & 0xFFF) << 12 | (bits[1] & 0xFFF)  # 9 bits of rank, 15 of fine energy or clump size
+        rank, v = rest >> 15, (rest & 0x7FFF).astype(jnp.float32) * 2.0**-15 + 2.0**-16
+
+        # sources: a way along each axis of the pores, as twin.observatory.lobster.photons draws it
+        kinds, atoms = zip(*(_along(cuts, node, u[axis]) for axis in range(2)), strict=True)
+        base = node * (4 * ATOMS)
+        middle = at_x[source], at_y[source]
+        found = []
+        good = jnp.ones(BLOCK, bool)
+        for axis in range(2):
+            at = base + kinds[axis] * ATOMS + atoms[axis]
+            good &= inside_plates(state, axis, middle[axis] + pore[at])
+            found.append(middle[axis] + offset[at + ATOMS * ((kinds[axis] == 2) & (kinds[1 - axis] == 1))])
+        there &= good | empty
+        x, y = cos * found[0] - sin * found[1] - x0, sin * found[0] + cos * found[1] - y0
+        g = node * EACH + (v[:, None] >= fine[jnp.minimum(entry, first - 1)][:, :-1]).sum(1, dtype=jnp.int32)
+
+        # background: places in units of the side
+        part = jnp.clip(entry - first, 0, parts - 1)
+        knot = u * (_KNOTS - 1)
+        low = knot.astype(jnp.int32)
+        shaped = across[low] + (knot - low) * (across[low + 1] - across[low])
+        flat_x = jnp.where(part == 0, shaped[0], u[0])
+        flat_y = jnp.where(part == 1, shaped[1], jnp.where(part == 3, jnp.sqrt(u[1]), u[1]))
+        x = jnp.where(empty, (begin[0, part] + reach[0, part] * flat_x) * frame.side, x)
+        y = jnp.where(empty, (begin[1, part] + reach[1, part] * flat_y) * frame.side, y)
+        g = jnp.where(empty, FINE + rows[part], g)
+        size = jnp.where(empty, 1 + (v[:, None] > sizes[:-1]).sum(1, dtype=jnp.int32), 1)
+
+        column = jnp.floor(x * (1 / frame.pixel)).astype(jnp.int32)
+        row = jnp.floor(y * (1 / frame.pixel)).astype(jnp.int32)
+        pixels = frame.bins * frame.pixels
+        there &= (column >= 0) & (column < pixels) & (row >= 0) & (row < pixels)
+        pi = ranks[g * RANKS + rank.astype(jnp.int32)].astype(jnp.int32)
+        return Photons(
+            column, row, pi,
+            _times(bits[2], scene, source, empty) if timed else jnp.zeros(0),
+            jnp.where(empty, -1, source),
+            jnp.where(there, size, 0),
+        )  # fmt: skip
+
+    lines = jnp.asarray(channels.lines, jnp.int32)
+    bins = frame.bins**2
+    planes = frame.times if frame.sliced else frame.bands
+    slices = 0 if frame.sliced else frame.times
+
+    def more(carry: tuple[Array, Array, Array, Photons | None]) -> tuple[Array, Array, Array, Photons | None]:
+        i, image, cube, kept = carry
+        p = block(i)
+        band = lines[p.pi]
+        place = (p.y // frame.pixels) * frame.bins + p.x // frame.pixels
+        counted = (p.number > 0) & (band >= 0)
+        when = jnp.minimum((p.time * frame.times).astype(jnp.int32), frame.times - 1) if frame.times else band
+        plane = when if frame.sliced else band
+        number = jnp.where(counted, p.number, 0)
+        image = image.at[jnp.where(counted, plane * bins + place, planes * bins)].add(number)
+        if slices:
+            cube = cube.at[jnp.where(counted, when * bins + place, slices * bins)].add(number)
+        if kept is not None:
+            begin = jnp.minimum(i * BLOCK, room - BLOCK)
+            p = p._replace(number=number)
+            kept = Photons(*(jax.lax.dynamic_update_slice(a, b, (begin,)) for a, b in zip(kept, p, strict=True)))
+        return i + 1, image, cube, kept
+
+    kept = None
+    if room:
+        kept = Photons(*(jnp.zeros(room, t) for t in (*3 * (jnp.int32,), jnp.float32, *2 * (jnp.int32,))))
+    start = (jnp.int32(0), jnp.zeros(planes * bins + 1, jnp.int32), jnp.zeros(slices * bins + 1, jnp.int32), kept)
+    _, image, cube, kept = jax.lax.while_loop(lambda c: c[0] * BLOCK < ends[-1], more, start)
+    side = frame.bins
+    return image[:-1].reshape(planes, side, side), cube[:-1].reshape(slices, side, side), kept, ends[-1]
+
+
+def _along(cuts: Array, node: Array, u: Array) -> tuple[Array, Array]:
+    """The kind of way (none, even, odd) and its atom, of uniform deviates."""
+    none, even = cuts[:, 0][node], cuts[:, 1][node]
+    kind = (u >= none).astype(jnp.int32) + (u >= even)
+    begin = jnp.where(kind == 0, 0.0, jnp.where(kind == 1, none, even))
+    end = jnp.where(kind == 0, none, jnp.where(kind == 1, even, 1.0))
+    atom = ((u - begin) / jnp.maximum(end - begin, 1e-9) * ATOMS).astype(jnp.int32)
+    return kind, jnp.clip(atom, 0, ATOMS - 1)
+
+
+def _times(bits: Array, scene: Scene, source: Array, empty: Array) -> Array:
+    """Arrival times, in units of the exposure."""
+    u = (bits >> 8).astype(jnp.float32) * 2.0**-24
+    varying = scene.curve.shape[0]
+    at = u * (QUANTILES - 1)
+    low = at.astype(jnp.int32)
+    index = jnp.minimum(source, varying - 1) * QUANTILES + low
+    table = scene.curve.reshape(-1)
+    drawn = table[index] + (at - low) * (table[index + 1] - table[index])
+    # background: density 1 + d (t - 1/2), its inverse by the quadratic formula
+    d = scene.drift
+    b = 1 - d / 2
+    drifted = 2 * u / (b + jnp.sqrt(jnp.maximum(b * b + 2 * d * u, 1e-9)))
+    found = jnp.where(empty, drifted, jnp.where(source < varying, drawn, u))
+    return jnp.clip(found, 0.0, 1.0 - 2.0**-24)
+
+
+def curve_quantiles(rate: Array) -> Array:
+    """(V, QUANTILES) arrival times of rates (V, knots) at even times, at even ranks, in units of the exposure."""
+    knots = rate.shape[1]
+    steps = 0.5 * (rate[:, 1:] + rate[:, :-1])
+    below = jnp.concatenate([jnp.zeros((rate.shape[0], 1)), jnp.cumsum(steps, 1)], 1)
+    ranks = jnp.linspace(0.0, 1.0, QUANTILES)
+    # a source that was not seen at all has no photons: any times will do
+    below = below + 1e-7 * jnp.linspace(0.0, 1.0, knots)
+    return jax.vmap(lambda row: jnp.interp(ranks * row[-1], row, jnp.linspace(0.0, 1.0, knots)))(below)

@@ -312,19 +312,47 @@ def train(
     typer.echo(f"wrote {out}")
 
 
-@app.command(epilog="Example: twin predict model/ real.zarr -o catalogue.parquet")
+@app.command(
+    epilog="Example: twin predict model/ real.zarr -o catalogue.parquet; of a detector: "
+    "twin predict detector/ events.evt -o sources.fits --optics roll=3"
+)
 def predict(
     model: ModelFolder,
-    dataset: DatasetFolder,
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DATASET", help="Zarr dataset; for a detector also an event list or count image.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Catalogue to write: .parquet, .fits, .vot or .ecsv.")],
     calibration: Calibration = None,
+    optics: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=NUMBER", help="Detectors: a parameter of the telescope that is not the recipe's."),
+    ] = None,
+    least: Annotated[
+        float, typer.Option(min=0.001, max=1, help="Detectors: least probability of a source to be listed.")
+    ] = 0.1,
 ) -> None:
     """Write a catalogue of predictions with their uncertainties."""
     _devices()
     from twin.evaluate import predict as run
 
-    run(model, dataset, out, calibration)
+    run(model, dataset, out, calibration, _numbers(optics or ()), least)
     typer.echo(f"wrote {out}")
+
+
+def _numbers(given: Sequence[str]) -> dict[str, float]:
+    """Options NAME=NUMBER."""
+    from twin.schema import UserError
+
+    found = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise UserError(f'"{text}" is not NAME=NUMBER', key="--optics") from None
+        if not -1e9 < found[name] < 1e9:
+            raise UserError(f"{value} is no number that can be used", key=f"--optics {name}")
+    return found
 
 
 @app.command(epilog="Example: twin evaluate model/ ps1-lenses -o report/ --json scores.json")

@@ -122,12 +122,39 @@ class DecamSeeing(_Strict):
     protocol: str
 
 
-Benchmark = RealLenses | Simulated | DecamStars | DecamSeeing
+Arcmin = Annotated[float, quantity("arcmin", gt=0)]
+
+
+class XrayFields(_Strict):
+    """A benchmark of a detector on a recipe's simulated fields.
+
+    ceiling  fields that the likelihood ratio looks at, too;  radius  of a match;  flux  edges [mCrab]
+    bright   [mCrab] from which a source has arms;  arms  distance from which a place is away from them
+    limit    [mCrab] of the figures of purity and completeness
+    """
+
+    benchmark: str
+    function: Literal["xray_fields"]
+    title: str
+    recipe: str
+    n: Annotated[int, Field(ge=1)]
+    seed: int
+    ceiling: Annotated[int, Field(ge=0)]
+    radius: Arcmin
+    arms: Arcmin
+    bright: Annotated[float, Field(gt=0)]
+    flux: tuple[Annotated[float, Field(gt=0)], ...]
+    limit: Annotated[float, Field(gt=0)]
+    protocol: str
+
+
+Benchmark = XrayFields | RealLenses | Simulated | DecamStars | DecamSeeing
 KINDS: dict[str, type[Benchmark]] = {
     "ps1_lenses": RealLenses,
     "simulated": Simulated,
     "decam_stars": DecamStars,
     "decam_seeing": DecamSeeing,
+    "xray_fields": XrayFields,
 }
 
 

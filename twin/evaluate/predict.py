@@ -13,6 +13,7 @@ from twin.evaluate.catalogue import calibration_words, check_format, columns, wr
 from twin.io.atomic import check_target
 from twin.io.layout import FRAME_ARRAYS, decode
 from twin.schema import UserError
+from twin.train.detector.model import is_detector_folder
 from twin.train.frames import recentre_crop
 from twin.train.model import Model
 from twin.train.prediction import Prediction
@@ -40,16 +41,32 @@ def join(parts: list[Prediction]) -> Prediction:
     return Prediction(lens, separation, parts[0].edges)
 
 
-def predict(model_dir: str | Path, dataset_path: str | Path, out: str | Path, calibration: str | None = None) -> None:
+def predict(
+    model_dir: str | Path,
+    dataset_path: str | Path,
+    out: str | Path,
+    calibration: str | None = None,
+    optics: dict[str, float] | None = None,
+    least: float = 0.1,
+) -> None:
     """Write the catalogue of a dataset's objects (`.parquet`, `.fits`, `.vot`, `.ecsv`).
 
     calibration   of the model, by name, as `Model.load` takes it; the catalogue says which it was
+    optics, least   for a detector, whose input may be an event list or a count image: `sources.predict_sources`
 
     Frames are recentred and cropped as in training; an object whose crop is incomplete is predicted and flagged, one
     without a band (no noise is known of it) stands in the catalogue with NaN.
     Raises UserError for a model folder without its files, an unknown calibration, a dataset of other bands, an unknown
     ending.
     """
+    if is_detector_folder(model_dir):
+        from twin.evaluate.sources import predict_sources
+
+        if calibration is not None:
+            raise UserError("is not for detectors", key="--calibration")
+        return predict_sources(model_dir, dataset_path, out, optics, least)
+    if optics:
+        raise UserError("goes with a detector", file=model_dir, key="--optics")
     check_format(Path(out))
     check_target(out)
     model = Model.load(model_dir, calibration)

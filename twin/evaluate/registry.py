@@ -11,7 +11,7 @@ import numpy as np
 import twin
 from twin.data import Dataset, ingest, open_dataset
 from twin.evaluate import config as benchmarks
-from twin.evaluate import decam_seeing, decam_stars, ps1_lenses, simulated
+from twin.evaluate import decam_seeing, decam_stars, ps1_lenses, simulated, xray_fields
 from twin.evaluate.catalogue import calibration_words, columns, write_catalogue
 from twin.evaluate.report import render
 from twin.evaluate.result import Result
@@ -28,7 +28,7 @@ def evaluate(
     data: str | Path | None = None,
     say: Callable[[str], None] = print,
     calibration: str | None = None,
-) -> Result | decam_stars.Found | decam_seeing.Found:
+) -> Result | decam_stars.Found | decam_seeing.Found | xray_fields.Found:
     """Score a model, or a calibration; write `report.html`, the catalogue (`.parquet`, `.fits`) into out_dir and the
     metrics as JSON.
 
@@ -51,6 +51,8 @@ def evaluate(
         return decam_stars.judge(model_dir, config, find_data(config, data), out, Path(json_path), say)
     if isinstance(config, benchmarks.DecamSeeing):
         return decam_seeing.judge(model_dir, config, find_data(config, data), out, Path(json_path), say)
+    if isinstance(config, benchmarks.XrayFields):
+        return xray_fields.judge(model_dir, config, out, Path(json_path), say)
     where = None if isinstance(config, benchmarks.Simulated) else find_data(config, data)
     model = Model.load(model_dir, calibration)
     if isinstance(config, benchmarks.Simulated):

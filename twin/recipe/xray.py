@@ -99,6 +99,16 @@ class XrayRecipe:
         """Arrays and attributes of the datasets that this recipe makes."""
         return xray_spec(self)
 
+    @property
+    def background_shape(self) -> np.ndarray:
+        """(y, x) mean brightness of the background in bins of the frame, of mean 1, at the config's own rates: diffuse
+        light that falls off to the corners, 1 - v (u^2 + w^2) / 2, over flat particles."""
+        b = self.config.background
+        u = (np.arange(self.frame.bins) + 0.5) * (2 / self.frame.bins) - 1
+        light = 1 - b.vignetting * (u[:, None] ** 2 + u**2) / 2
+        whole = b.diffuse * light / light.mean() + b.particles
+        return whole / whole.mean()
+
     # telemetry
 
     def exposures(self, seed: int, start: int, count: int) -> np.ndarray:
@@ -170,7 +180,8 @@ class XrayRecipe:
         def one(row: Array) -> tuple[Optic, Array]:
             state = self.simulator.state(row)
             optics = self.simulator.optic(state)
-            return optics, self.simulator.psf(state, optics.profiles).astype(jnp.float16)
+            psf = self.simulator.psf(state, optics.profiles, fine=self.config.frame.fine)
+            return optics, psf.astype(jnp.float16)
 
         return self._spread(lambda rows: jax.lax.map(one, rows))
 

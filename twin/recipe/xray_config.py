@@ -23,12 +23,13 @@ class _Strict(BaseModel):
 
 class FrameConfig(_Strict):
     """bins a side over the detector; times: slices of the exposure beside the energy bands (`input/times`), or in place
-    of them (axis: time); psf: bins a side of the PSF image."""
+    of them (axis: time); psf: bins a side of the PSF image, each cut into `fine` along both axes."""
 
     bins: int = Field(128, ge=8, le=1024)
     axis: Literal["energy", "time"] = "energy"
     times: int = Field(0, ge=0, le=256)
     psf: int = Field(129, ge=3, le=513)
+    fine: int = Field(2, ge=1, le=8)
 
 
 class ListConfig(_Strict):

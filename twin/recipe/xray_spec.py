@@ -38,7 +38,8 @@ def xray_spec(recipe: XrayRecipe) -> DatasetSpec:
     names = {"band": bands}
     per_band = partial(ArraySpec, shape=(len(bands),), dtype="float32", dims=("band",), coords=names)
     image = partial(ArraySpec, unit="ct", ucd="phot.count")
-    sources = config.list.sources
+    sources, frame_of = config.list.sources, config.frame
+    side = frame_of.fine * (frame_of.psf - 1) + 1
     units = {name: site.unit for name, site in (OPTICS | CONDITIONS).items()}
     times = () if frame.sliced or not frame.times else (
         image("input/times", (frame.times, bins, bins), "uint16", ("time", "y", "x"),
@@ -52,8 +53,9 @@ def xray_spec(recipe: XrayRecipe) -> DatasetSpec:
         per_band("noise/sky", unit="ct", description="mean background a bin, without single pixels and columns"),
         per_band("noise/rms", unit="ct", ucd="stat.stdev;instr.background", description="noise of an empty bin"),
         per_band("noise/gain", ucd="instr.det", description="photons a count stands for"),
-        ArraySpec("input/psf", (config.frame.psf, config.frame.psf), "float16", ("psf_y", "psf_x"), "", "",
-                  "light of a source in the middle of the detector, over that on a boundless one"),
+        ArraySpec("input/psf", (side, side), "float16", ("psf_y", "psf_x"), "", "",
+                  "light of a source in the middle of the detector, over that on a boundless one",
+                  attrs={"bins_a_bin": frame_of.fine}),
         ArraySpec("label/sources", (sources, len(FIELDS)), "float32", ("source", "field"),
                   description="sources by their photons, the most first; NaN beyond label/n_sources",
                   coords={"field": FIELDS, "field_unit": FIELD_UNITS}),

@@ -79,12 +79,15 @@ def separable(
     kinds = {key: float(value) for key, value in area_table(state, IRIDIUM, energy, at).items()}
     x, y = both(state, IRIDIUM, energy, at, jnp.asarray(EDGES))
     area = float(optic_area(state))
-    one, other = ([np.asarray(v, float) for v in (f.whole, f.many, f.broad - f.odd)] for f in (x, y))
+    one, other = (
+        [np.asarray(v, float) for v in (f.whole, f.many, f.broad - f.odd, *f.far, *(f.bent - f.odd))] for f in (x, y)
+    )
     return kinds, area * np.stack([_marginal(one, other), _marginal(other, one)])
 
 
 def _marginal(one: list[np.ndarray], other: list[np.ndarray]) -> np.ndarray:
-    return one[0] * other[0].sum() + one[1] * other[2].sum() + one[2] * other[1].sum()
+    pairs = ((0, 0), (1, 2), (2, 1), (3, 5), (4, 6), (5, 3), (6, 4))
+    return sum((one[i] * other[j].sum() for i, j in pairs), np.zeros_like(one[0]))
 
 
 def fractions(kinds: dict[str, float]) -> np.ndarray:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tests.observatory.lobster.common import IRIDIUM, ideal
-from twin.observatory.lobster.photons import count, photons, ways
+from twin.observatory.lobster.photons import count, exposed, photons, ways
 from twin.observatory.lobster.psf import optic_area, profile, psf
 from twin.observatory.lobster.state import LobsterState
 from twin.observatory.lobster.telescope import load_lobster
@@ -52,6 +52,27 @@ def test_numbers_are_poisson() -> None:
     assert 0.6 < numbers.var() / numbers.mean() < 1.5
     assert 0.6 < other.var() / other.mean() < 1.5
     assert abs(other.mean() - 2000) < 25
+
+
+def test_bins_are_drawn_as_photons_are() -> None:
+    """From the expected image: the same means as photons', Poisson numbers, background and all."""
+    state = load_lobster("ep-wxt").state()
+    source, counts = jnp.array([[60.0, -110.0]]), jnp.array([50_000.0])
+    images, _, expected = (np.asarray(v, float) for v in drawn(state, source, jnp.float32(2000), 8))
+    expected = expected + 2000 / expected.size
+
+    @jax.jit
+    def bins(key: jax.Array) -> jax.Array:
+        p = profile(state, IRIDIUM, 1.0)
+        return jax.lax.map(
+            lambda k: exposed(k, state, p, source, counts, 2000.0, EDGES, EDGES), jax.random.split(key, 64)
+        )
+
+    found = np.asarray(bins(jax.random.key(5)), float)
+    assert chi_square(found, expected) < 1.2
+    assert chi_square(images, expected) < 1.5
+    bright = expected > 5
+    assert 0.97 < (found.var(0, ddof=1)[bright] / expected[bright]).mean() < 1.03
 
 
 def test_a_wrong_mean_is_seen() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtr
 
 from twin.io.layout import ArraySpec, DatasetSpec
 from twin.schema import Node, load_yaml
@@ -30,29 +31,35 @@ train:
 """
 
 
-def cross(side: int, roll: float = 0.0, wide: float = 0.7) -> np.ndarray:
-    """(side, side) PSF of sum 1: a core with 40 per cent of the light, arms with 40, a patch with the rest."""
-    u = np.arange(side) - side // 2
-    x, y = np.cos(roll) * u[None] + np.sin(roll) * u[:, None], np.cos(roll) * u[:, None] - np.sin(roll) * u[None]
+def _bins(edges: np.ndarray, wide: float) -> np.ndarray:
+    return np.diff(ndtr(edges / wide))
+
+
+def lit(x: float, y: float, n: int, roll: float, wide: float, parts: int = 1) -> np.ndarray:
+    """(n parts, n parts) light of a source at (x, y) [bin] in parts of n x n bins: a core with 40 per cent of it, arms
+    with 40, a patch with the rest; exact for roll 0."""
+    edges = (np.arange(n * parts + 1) / parts) - 0.5
+    long = 12.0
 
     def part(sx: float, sy: float) -> np.ndarray:
-        image = np.exp(-0.5 * ((x / sx) ** 2 + (y / sy) ** 2))
-        return image / image.sum()
+        if roll == 0:
+            return np.outer(_bins(edges - y, sy), _bins(edges - x, sx))
+        middle = (edges[1:] + edges[:-1]) / 2
+        dx, dy = middle[None] - x, middle[:, None] - y
+        u, v = np.cos(roll) * dx + np.sin(roll) * dy, np.cos(roll) * dy - np.sin(roll) * dx
+        sx, sy = np.hypot([sx, sy], 1 / np.sqrt(12) / parts)
+        image = np.exp(-0.5 * ((u / sx) ** 2 + (v / sy) ** 2)) / (2 * np.pi * sx * sy * parts**2)
+        return np.asarray(image)
 
-    long = side / 6
-    return (0.4 * part(wide, wide) + 0.2 * part(long, wide) + 0.2 * part(wide, long) + 0.2 * part(long, long)).astype(
-        np.float32
-    )
+    return 0.4 * part(wide, wide) + 0.2 * part(long, wide) + 0.2 * part(wide, long) + 0.2 * part(long, long)
 
 
-def shifted(psf: np.ndarray, x: float, y: float, n: int) -> np.ndarray:
-    """(n, n) the PSF at (x, y) [bin], by its own Fourier transform."""
-    side = psf.shape[0]
-    fy, fx = np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None]
-    dx, dy = x - (n - 1) / 2, y - (n - 1) / 2
-    moved = np.fft.ifft2(np.fft.fft2(psf) * np.exp(-2j * np.pi * (fx * (dx - 0.5) + fy * (dy - 0.5)))).real
-    first = side // 2 - n // 2
-    return np.maximum(moved[first : first + n, first : first + n], 0)
+def psf_of(n: int, roll: float, wide: float) -> np.ndarray:
+    """(4 n - 3, 4 n - 3) PSF in half bins, the source in the middle one."""
+    side = 4 * n - 3
+    half = side / 4 - 0.5  # half bins with the source in the middle of the middle one
+    bins = lit(half, half, (side + 1) // 2, roll, wide, 2)[:side, :side]
+    return bins.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -69,13 +76,13 @@ class MadeUp:
 
     @property
     def spec(self) -> DatasetSpec:
-        side = 2 * self.n - 1
+        side = 4 * self.n - 3
         return DatasetSpec(
             (
                 ArraySpec("frame", (2, self.n, self.n), "uint16", ("band", "y", "x")),
-                ArraySpec("psf", (side, side), "float32", ("psf_y", "psf_x")),
-                ArraySpec("label/sources", (SOURCES, len(FIELDS)), "float32", ("source", "source_field"),
-                          coords={"source_field": FIELDS}),
+                ArraySpec("input/psf", (side, side), "float32", ("psf_y", "psf_x")),
+                ArraySpec("label/sources", (SOURCES, len(FIELDS)), "float32", ("source", "field"),
+                          coords={"field": FIELDS}),
                 ArraySpec("label/n_sources", (), "uint8"),
             )
         )  # fmt: skip
@@ -84,7 +91,8 @@ class MadeUp:
         rng = np.random.default_rng([seed, shard])
         n, out = self.n, {"frame": np.zeros((count, 2, self.n, self.n), np.uint16)}
         sources, number = np.full((count, SOURCES, len(FIELDS)), np.nan, np.float32), np.zeros(count, np.uint8)
-        psfs = np.stack([cross(2 * n - 1, np.deg2rad(rng.normal(0, 2)), rng.uniform(0.6, 0.9)) for _ in range(count)])
+        optics = [(np.deg2rad(rng.normal(0, 2)), rng.uniform(0.5, 0.7)) for _ in range(count)]
+        psfs = np.stack([psf_of(n, *each) for each in optics])
         for k in range(count):
             number[k] = rng.integers(1, SOURCES + 1)
             expected = np.full((n, n), 0.3)
@@ -95,13 +103,13 @@ class MadeUp:
                 if j == 0 and rng.random() < self.bright:
                     counts = 3000.0
                 share = rng.uniform(0.1, 0.6)
-                image = counts * shifted(psfs[k], x, y, n)
+                image = counts * lit(x, y, n, *optics[k])
                 expected += image
                 hard += share * image
                 sources[k, j] = x, y, image.sum(), share, 0.0
             out["frame"][k, 1] = rng.poisson(hard)
             out["frame"][k, 0] = rng.poisson(np.maximum(expected - hard, 0))
-        return out | {"psf": psfs, "label/sources": sources, "label/n_sources": number}
+        return out | {"input/psf": psfs, "label/sources": sources, "label/n_sources": number}
 
 
 def made_up(folder: Path, section: str = SECTION, **more: Any) -> MadeUp:

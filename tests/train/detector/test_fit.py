@@ -43,9 +43,9 @@ def test_it_finds_sources(trained: tuple[Detector, Path]) -> None:
             hit, total = hit + int((m.of >= 0).sum()), total + int(bright.sum())
         return hit / total
 
-    right = share(arrays["psf"])
+    right = share(arrays["input/psf"])
     assert right > 0.5
-    wrong = np.roll(arrays["psf"], (3, -2), (1, 2))
+    wrong = np.roll(arrays["input/psf"], (3, -2), (1, 2))
     assert share(wrong) < right - 0.15
 
 
@@ -55,13 +55,13 @@ def test_the_folder_is_read_again(trained: tuple[Detector, Path]) -> None:
     recipe = made_up(folder)
     arrays = recipe.shard(3, 0, 2)
     shape = np.ones((32, 32), np.float32)
-    one, two = (m.predict(arrays["frame"], arrays["psf"], shape)[0] for m in (model, again))
+    one, two = (m.predict(arrays["frame"], arrays["input/psf"], shape)[0] for m in (model, again))
     assert np.array_equal(one.p, two.p)
     assert (folder / "model/card.md").read_text().startswith("# Source detector of `made-up`")
     with pytest.raises(UserError, match="needed are"):
-        model.predict(arrays["frame"][:, :1], arrays["psf"], shape)
+        model.predict(arrays["frame"][:, :1], arrays["input/psf"], shape)
     with pytest.raises(UserError, match="no counts"):
-        model.predict(arrays["frame"] - 1.0, arrays["psf"], shape)
+        model.predict(arrays["frame"] - 1.0, arrays["input/psf"], shape)
     with pytest.raises(UserError, match="another"):
         train(made_up(folder, SECTION.replace("steps: 400", "steps: 3")), folder / "model", progress=False)
 

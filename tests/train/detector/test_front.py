@@ -9,27 +9,29 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.train.detector.made_up import cross, shifted
+from tests.train.detector.made_up import lit, psf_of
 from twin.train.detector import front
 
 N = 48
 SHAPE = np.ones((N, N), np.float32)
 
 
-@cache
-def psf() -> np.ndarray:
-    return cross(2 * N - 1, 0.05)
+WIDE = 0.45  # [bin], WXT's
+
+
+def shifted(x: float, y: float) -> np.ndarray:
+    return lit(x, y, N, 0.0, WIDE)
 
 
 def image(seed: int, *sources: tuple[float, float, float], background: float = 0.3) -> np.ndarray:
-    expected = np.full((N, N), background) + sum(c * shifted(psf(), x, y, N) for x, y, c in sources)
+    expected = np.full((N, N), background) + sum(c * shifted(x, y) for x, y, c in sources)
     return np.random.default_rng(seed).poisson(expected).astype(np.float32)
 
 
 @cache
 def kernel() -> front.Kernel:
     with jax.ensure_compile_time_eval():
-        return front.kernel(jnp.asarray(psf()), N)
+        return front.kernel(jnp.asarray(psf_of(N, 0.0, WIDE)), N)
 
 
 def test_scores_of_nothing_are_normal() -> None:
@@ -45,11 +47,17 @@ def test_scores_of_nothing_are_normal() -> None:
 
 
 def test_the_source_image_is_the_psf() -> None:
-    one = jax.jit(lambda x, y: front.source_image(kernel(), x, y, N))
-    for x, y in ((20.0, 25.0), (0.0, 47.0)):
-        assert np.abs(np.asarray(one(x, y)) - shifted(psf(), x, y, N)).max() < 1e-3 * psf().max()
-    between = np.asarray(one(20.5, 25.0))
-    assert np.allclose(between, (np.asarray(one(20.0, 25.0)) + np.asarray(one(21.0, 25.0))) / 2, atol=1e-7)
+    """Between bins, too, for a PSF as narrow as a bin; from whole bins alone it would not be."""
+    peak = shifted(20.0, 25.0).max()
+    coarse = lit(N - 1.0, N - 1.0, 2 * N - 1, 0.0, WIDE)
+
+    def wrong(fine: int, psf: np.ndarray, x: float, y: float) -> float:
+        k = front.kernel(jnp.asarray(psf, jnp.float32), N, fine)
+        return float(np.abs(np.asarray(front.source_image(k, jnp.float32(x), jnp.float32(y), N)) - shifted(x, y)).max())
+
+    for x, y in ((20.0, 25.0), (0.0, 47.0), (20.5, 25.5), (18.3, 30.8), (-0.5, 47.4)):
+        assert wrong(2, psf_of(N, 0.0, WIDE), x, y) < 1e-2 * peak
+    assert wrong(1, coarse, 20.5, 25.5) > 5e-2 * peak
 
 
 def test_bright_sources_are_fitted_with_what_their_arms_hide() -> None:
@@ -64,9 +72,20 @@ def test_bright_sources_are_fitted_with_what_their_arms_hide() -> None:
     assert np.allclose(c, [9000, 800], atol=[4 * np.sqrt(9000) + 90, 200])
     assert float(found.background) == pytest.approx(0.3, abs=0.05)
     away = np.hypot(np.arange(N)[None] - 18.3, np.arange(N)[:, None] - 30.2) > 3
-    assert np.abs(np.asarray(found.z)[away]).max() < 6
+    truth = 0.3 + 9000 * shifted(18.3, 30.2) + 800 * shifted(36.0, 30.9)
+    right, _ = front.score(jnp.asarray(counts), jnp.asarray(truth, jnp.float32), kernel())
+    assert np.abs(np.asarray(found.z - right)[away]).max() < 1.5
     plain, _ = front.score(jnp.asarray(counts), jnp.full((N, N), 0.3), kernel())
     assert np.asarray(plain)[away].max() > 20
+
+
+def test_a_source_brighter_than_any_model_of_it() -> None:
+    """Counts of another PSF, 10 per cent wider, by the hundred thousand: numbers all the same."""
+    frame = 200000 * lit(7.3, 9.6, N, 0.0, 1.1 * WIDE) + 0.3
+    counts = np.random.default_rng(5).poisson(frame).astype(np.float32)
+    maps, found = jax.jit(front.features)(np.stack([counts, counts]), psf_of(N, 0.0, WIDE), SHAPE)
+    assert np.all(np.isfinite(np.asarray(maps, np.float16)))
+    assert float(found.counts[0]) == pytest.approx(400000, rel=0.05)
 
 
 def test_an_empty_image() -> None:

@@ -3,7 +3,8 @@
 What a photon does along an axis of the pores is one of `ATOMS` equally likely ways of each kind (no bounce, an even
 number, an odd one): the pore's place s and the offset of its image, quantiles of the tables of
 `twin.observatory.lobster.psf`. A photon whose pore would lie outside the plates, or between two, is lost. So field
-edges, gaps and vignetting need no table for each source, and numbers stay Poissonian: thinning leaves them so.
+edges, gaps and vignetting need no table for each source, and numbers stay Poissonian: thinning leaves them so. Where
+photons are many, `exposed` draws the bins of the expected image instead.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from twin.numerics.poisson import poisson
 from twin.observatory.lobster.bounces import ARCMIN, NODES, REACH, STEP
-from twin.observatory.lobster.psf import Profile
+from twin.observatory.lobster.psf import Profile, factors, frame, reflecting
 from twin.observatory.lobster.state import LobsterState
 
 ATOMS = 4096
@@ -70,7 +72,7 @@ def ways(state: LobsterState, p: Profile) -> Ways:
     return Ways(
         jnp.cumsum(light)[:2] / light.sum(),
         jnp.concatenate([*even, *odd]),
-        jnp.concatenate([even[0] / 2, even[1] / 2, pore, pore]),
+        jnp.concatenate([even[0] / 2, reflecting(state, even[1] / 2 * ARCMIN) / ARCMIN, pore, pore]),
         light.sum(),
     )
 
@@ -98,10 +100,11 @@ def photons(
     k_number, k_bits = jax.random.split(key)
     mean = jnp.append(counts, background)
     below = jnp.cumsum(mean)
-    number = jax.random.poisson(k_number, below[-1])
-    bits = jax.random.bits(k_bits, (3, size), jnp.uint32)
-    u = (bits >> 8).astype(jnp.float32) * 2.0**-24
-    which = (u[2] * below[-1] >= below[:-1, None]).sum(0)
+    number = poisson(k_number, below[-1])
+    bits = jax.random.bits(k_bits, (2, size), jnp.uint32)  # 20 bits for the way along each axis, 24 for the source
+    u = (bits >> 12).astype(jnp.float32) * 2.0**-20 + 2.0**-21
+    choice = ((bits[0] & 0xFFF) << 12 | (bits[1] & 0xFFF)).astype(jnp.float32) * 2.0**-24
+    which = (choice * below[-1] >= below[:-1, None]).sum(0)
     place = jnp.concatenate([sources, jnp.zeros((1, 2))]).T[:, which]
     angle = jnp.deg2rad(state.roll)
     cos, sin = jnp.cos(angle), jnp.sin(angle)
@@ -117,8 +120,13 @@ def photons(
     middle = cos * place[0] + sin * place[1], cos * place[1] - sin * place[0]
     passed = jnp.arange(size) < number
     empty = which == len(counts)
+    sines = [pore * ARCMIN for pore in pores]
     for axis in range(2):
-        passed &= inside_plates(state, axis, middle[axis] + pores[axis]) | empty
+        # arms are bent: see twin.observatory.lobster.psf
+        bent = (kinds[axis] == 2) & (kinds[1 - axis] != 2)
+        found[axis] += jnp.where(bent, (middle[axis] - 2 * pores[axis]) * sines[1 - axis] ** 2, 0.0)
+    for axis, seen in enumerate(_seen(middle, pores, sines)):
+        passed &= inside_plates(state, axis, seen) | empty
     x = place[0] + cos * found[0] - sin * found[1]
     y = place[1] + sin * found[0] + cos * found[1]
     edges_x, edges_y = jnp.asarray(edges_x), jnp.asarray(edges_y)
@@ -126,6 +134,32 @@ def photons(
     y = jnp.where(empty, edges_y[0] + (edges_y[-1] - edges_y[0]) * u[1], y)
     passed &= (x >= edges_x[0]) & (x < edges_x[-1]) & (y >= edges_y[0]) & (y < edges_y[-1])
     return x, y, which, passed
+
+
+def exposed(
+    key: Array, state: LobsterState, p: Profile, sources: Array, counts: Array, background: ArrayLike,
+    edges_x: ArrayLike, edges_y: ArrayLike,
+) -> Array:  # fmt: skip
+    """(y bins, x bins) photons, int32, as `count` of `photons`: drawn bin by bin from the expected image.
+
+    Cheaper than photons from some 8,000 in 128 x 128 bins on. For a detector that the pores are not rolled against.
+    """
+    edges_x, edges_y = jnp.asarray(edges_x, jnp.float32), jnp.asarray(edges_y, jnp.float32)
+    light = p.even[:, -1].sum() + 2 * p.odd[:, -1].sum()
+    x = factors(state, p, 0, sources[:, 0], edges_x, sources[:, 1])
+    y = factors(state, p, 1, sources[:, 1], edges_y, sources[:, 0])
+    bins = (len(edges_x) - 1) * (len(edges_y) - 1)
+    expected = frame(x, y, counts / light**2) + jnp.asarray(background) / bins
+    return poisson(key, jnp.maximum(expected, 0)).astype(jnp.int32)
+
+
+def _seen(source: tuple[Array, Array], pores: list[Array], sines: list[Array]) -> tuple[Array, Array]:
+    """Direction sines [arcmin] from the middle of the field of pores that lie at sines about their sources."""
+    a, b = (place * ARCMIN for place in source)
+    k = 1 / (1 + jnp.sqrt(1 - a**2 - b**2))
+    towards = jnp.sqrt(1 - sines[0] ** 2 - sines[1] ** 2)
+    turn = k * (a * pores[0] + b * pores[1])
+    return source[0] * towards + pores[0] - a * turn, source[1] * towards + pores[1] - b * turn
 
 
 def inside_plates(state: LobsterState, axis: int, pore: Array) -> Array:

@@ -9,10 +9,16 @@ even n   W_n(s) M(source + x/2) / 2 at x = 2 s - n w/R, a photon that was not tu
 w/R stands for where a pore's photons leave it, s^3 for the sphere's aberration. A bounce scatters a share f into the
 wing g^2/2 (x^2 + g^2)^(-3/2); n bounces 1 - (1 - f)^n. In two dimensions the sum of products is
 
-G_x G_y + T_x (B_y - O_y) + (B_x - O_x) T_y,   G = Z + T + O:
+G_x G_y + T_x (B_y - O_y) + (B_x - O_x) T_y + sum over k of F_x (A_y - O_y) + (A_x - O_x) F_y,   G = Z + T + O:
 
 zero bounces Z, two and more even ones T, odd ones O, and B = O broadened by `second_order`: a frame of sources is one
 matrix product. Focus O O, arms O (Z + T), diffuse patch the rest.
+
+Arms are no straight lines. Off the middle of the field the pores' axes along an arm are turned against those at the
+source, by half the area that middle, source and pore enclose, and the sphere has an aberration: photons of odd bounces
+from pores at (s_x, s_y) move by (source_x - 2 s_x) s_y^2 along x where their bounces along y are even. A_k = O moved as
+at the sine s_y = BENDS[k], F_k the share of Z + T that is nearest to it, so that s_y^2 is interpolated between: light
+stays positive, and its mean is where it should be.
 """
 
 from __future__ import annotations
@@ -25,35 +31,16 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from twin.observatory.lobster.bounces import ARCMIN, NODES, ORDERS, REACH, SINES, STEP, chance, weights
+from twin.observatory.lobster.bounces import ARCMIN, REACH, STEP
 from twin.observatory.lobster.materials import absorption
+from twin.observatory.lobster.profile import CORE, uniform, wing_below
+from twin.observatory.lobster.profile import Profile as Profile
+from twin.observatory.lobster.profile import profile as profile
 from twin.observatory.lobster.reflectivity import Coating
 from twin.observatory.lobster.state import LobsterState
 
 PLATES = 8  # most along an axis
-_CELLS = 32  # of the focus before its blur
-_CORE = 257  # nodes of the blurred focus
-_EVERY = 8  # node of the pores' sines for the shape of the focus
-_SPAN = 6.0  # standard deviations
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Profile:
-    """What pores make of one photon energy, whichever the source: cumulative tables along one axis, per unit of
-    sine."""
-
-    odd: Array
-    """(2, NODES + 1) light of 1, and of 3 and more odd bounces, from pores at sines 0 to s, one side."""
-    even: Array
-    """(2, 2 NODES + 1) light of 0, and of 2 and more even bounces, at offsets -2 REACH to x."""
-    scatter: Array
-    """(3,) share of what bounces 1, 2, 3 times and more that lies in the wing."""
-    core: Array
-    """(2, 2, _CORE) distribution of odd bounces' offsets about the source: once, more; sharp, broadened as second-order
-    arms are. Pores at positive s."""
-    reach: Array
-    """(2,) where the tables of `core` end [arcmin]."""
+BENDS = (0.03, 0.07)  # direction sines of pores whose part of the arms is moved exactly
 
 
 @jax.tree_util.register_dataclass
@@ -69,80 +56,37 @@ class Factors:
     """an odd number"""
     broad: Array
     """the same, where the other axis has `many`"""
+    bent: Array
+    """(..., BENDS, bins) the same, where the other axis has `far`"""
+    far: Array
+    """(..., BENDS, bins) the shares of `zero` and `many` that lie near pores at the sines BENDS"""
 
     @property
     def whole(self) -> Array:
         return self.zero + self.many + self.odd
 
 
-def profile(state: LobsterState, coating: Coating, energy: ArrayLike) -> Profile:
-    """The tables of one State (no batch axes) and one photon energy [keV]."""
-    w = weights(state, coating, energy)
-    order = jnp.arange(ORDERS)
-    kept = jnp.exp(order * jnp.log1p(-state.scatter))
-    first, many = w[1], w[3::2].sum(0)
-    odd = jnp.concatenate([jnp.zeros((2, 1)), jnp.cumsum(jnp.stack([first, many]), 1) * STEP], 1)
-    lost = [_mean(1 - kept[n][:, None], w[n]) for n in (slice(1, 2), slice(2, None, 2), slice(3, None, 2))]
-    # photons of n even bounces leave the pore n w/2 nearer to the source's image than its middle
-    moved = order[2::2, None] * (state.pore_width / state.radius / 2 / STEP) + jnp.arange(NODES, dtype=jnp.float32)
-    two = _wings(state, jax.vmap(_uniform)(w[2::2], moved), 1 - kept[2::2])
-    both = jnp.stack([jnp.concatenate([w[0, ::-1], w[0]]), two])
-    even = jnp.concatenate([jnp.zeros((2, 1)), jnp.cumsum(both, 1) * STEP], 1)
-    core, reach = _core(state, w)
-    return Profile(odd, even, jnp.stack(lost), core, reach)
-
-
-def _mean(share: Array, w: Array) -> Array:
-    return (share * w).sum() / jnp.maximum(w.sum(), 1e-30)
-
-
-def _wings(state: LobsterState, w: Array, share: Array) -> Array:
-    """(2 NODES,) even bounces on both sides, with what is scattered moved along x."""
-    sharp, loose = ((1 - share[:, None]) * w).sum(0), (share[:, None] * w).sum(0)
-    sharp, loose = (jnp.concatenate([v[::-1], v]) for v in (sharp, loose))
-    edges = 2 * STEP / ARCMIN * (jnp.arange(4 * NODES + 1) - 2 * NODES - 0.5)
-    kernel = jnp.diff(_wing(edges, state.scatter_width))
-    size = 8 * NODES
-    moved = jnp.fft.irfft(jnp.fft.rfft(loose, size) * jnp.fft.rfft(kernel, size), size)
-    return sharp + moved[2 * NODES : 4 * NODES]
-
-
-def _wing(x: Array, width: Array) -> Array:
-    """Share of the wing below x [arcmin]."""
-    return 0.5 * (1 + x * jax.lax.rsqrt(x**2 + width**2))
-
-
-def _core(state: LobsterState, w: Array) -> tuple[Array, Array]:
-    side, s = state.pore_width / state.radius, SINES[::_EVERY]
-    p = chance(state.pore_ratio, s)[1::2]
-    order = jnp.arange(1, ORDERS, 2, dtype=jnp.float32)[:, None]
-    middle, half = order * side - s**3, jnp.maximum(p * side, 1e-7)
-    span = 4 * side + 3e-4
-    edges = span * jnp.linspace(-1, 1, _CELLS + 1)
-    below = jnp.clip((edges[:, None, None] - middle) / (2 * half) + 0.5, 0, 1)
-    light = w[1::2, ::_EVERY] * (p > 0)
-    below = jnp.stack([(below * light)[:, :1].sum((1, 2)), (below * light)[:, 1:].sum((1, 2))])
-    cells = jnp.diff(below, axis=1) / jnp.maximum(below[:, -1:] - below[:, :1], 1e-30)
-    blur = jnp.stack([2 * state.tilt, jnp.hypot(2 * state.tilt, state.second_order)])
-    blur = jnp.maximum(blur, 0.02)
-    reach = span / ARCMIN + _SPAN * blur
-    x = reach[:, None] * jnp.linspace(-1, 1, _CORE)
-    z = (x[:, :, None] - edges / ARCMIN) / blur[:, None, None]
-    h = z * 0.5 * (1 + jax.lax.erf(z * 0.70710678)) + 0.39894228 * jnp.exp(-0.5 * z**2)
-    step = 2 * span / ARCMIN / _CELLS
-    table = jnp.einsum("bxc,oc->obx", (h[..., :-1] - h[..., 1:]) * (blur / step)[:, None, None], cells)
-    return table, reach
-
-
-def _uniform(table: Array, at: Array) -> Array:
-    """Linear interpolation at node numbers, held constant beyond the ends."""
-    at = jnp.clip(at, 0, table.shape[-1] - 1.001)
+def _smooth(table: Array, at: Array) -> Array:
+    """Cubic interpolation (Catmull & Rom) of tables (..., nodes) at node numbers (..., places), constant beyond."""
+    n = table.shape[-1]
+    at = jnp.clip(at, 0, n - 1.001)
     low = at.astype(jnp.int32)
-    left = table[low]
-    return left + (at - low) * (table[low + 1] - left)
+    t = at - low
+    row = jnp.concatenate([table[..., :1], table, table[..., -1:]], -1)
+    before, left, right, after = (row[..., k : n - 1 + k] for k in range(4))
+    slope, curve, cube = right - before, 2 * before - 5 * left + 4 * right - after, 3 * (left - right) + after - before
+    powers = jnp.stack([left, slope / 2, curve / 2, cube / 2], -1)
+    found = jnp.take_along_axis(powers, low[..., None], -2)
+    return found[..., 0] + t * (found[..., 1] + t * (found[..., 2] + t * found[..., 3]))
 
 
-def plates(state: LobsterState, axis: int, source: Array, other: Array) -> tuple[Array, Array]:
+def _sines(p: Profile, low: Array, high: Array, light: Array) -> Array:
+    """(...,) mean sine [arcmin] of the pores between `low` and `high` (..., plates) whose odd bounces are `light`."""
+    total = (uniform(p.moment, high / STEP) - uniform(p.moment, low / STEP)).sum(-1)
+    return total / jnp.maximum(light, 1e-12) / ARCMIN
+
+
+def plates(state: LobsterState, axis: int | Array, source: Array, other: Array) -> tuple[Array, Array]:
     """(..., PLATES) where the open parts of plates begin and end along an axis, in sines about the source.
 
     source, other  the source's place along that axis and along the other (...,) [arcmin]. Along the other axis pores
@@ -162,7 +106,7 @@ def plates(state: LobsterState, axis: int, source: Array, other: Array) -> tuple
 
 
 def factors(
-    state: LobsterState, p: Profile, axis: int, source: ArrayLike, edges: ArrayLike, other: ArrayLike = 0.0
+    state: LobsterState, p: Profile, axis: int | Array, source: ArrayLike, edges: ArrayLike, other: ArrayLike = 0.0
 ) -> Factors:
     """Light of unit sources at direction sines `source` (...,) [arcmin], in bins with `edges` (bins + 1,), of one axis.
 
@@ -175,40 +119,63 @@ def factors(
     # even: a cumulative table, times the open part of the plates that the bin looks at
     pore = x * ARCMIN / 2
     at = (pore + REACH) / STEP
-    even = jnp.diff(jax.vmap(lambda t: _uniform(t, at))(p.even), axis=-1)
+    even = jnp.diff(jax.vmap(lambda t: uniform(t, at))(p.even), axis=-1)
+    even = even * jnp.stack([_share(pore, begin, end), _share(reflecting(state, pore), begin, end)])
+    far = _near((pore[..., 1:] + pore[..., :-1]) / 2) * even.sum(0)[..., None, :]
+    # odd: all that the plates' pores at either side of the source gather
+    light = jnp.stack([gathered(p, begin, end), gathered(p, -end, -begin)], -1)  # (once or more, ..., sides)
+    loose = p.scatter[jnp.array([0, 2])]
+    sides = jnp.einsum("o...s,o,sobx->bs...x", light, 1 - loose, jnp.stack([p.core, 1 - p.core[..., ::-1]]))
+    wing = jnp.diff(wing_below(x, state.scatter_width), axis=-1) * jnp.tensordot(loose, light.sum(-1), 1)[..., None]
+
+    right, left = light[..., 0].sum(0), light[..., 1].sum(0)
+    bend = source - 2 * _sines(p, begin, end, right), source + 2 * _sines(p, -end, -begin, left)
+    # the focus, the same broadened, and each side's where arms bend
+    places = [x, x * (p.reach[0] / p.reach[1])]
+    places += [x - (s**2 * side)[..., None] for s in BENDS for side in bend]
+    tables = jnp.stack([sides[0].sum(0), sides[1].sum(0), *[sides[0, k] for _ in BENDS for k in (0, 1)]])
+    at = (jnp.stack(places) / p.reach[0] + 1) * ((CORE - 1) / 2)
+    core = jnp.maximum(jnp.diff(_smooth(tables, at), axis=-1), 0)
+    bent = jnp.moveaxis(core[2:].reshape(len(BENDS), 2, *core.shape[1:]).sum(1) + wing, 0, -2)
+    return Factors(even[0], even[1], core[0] + wing, core[1] + wing, bent, far)
+
+
+def reflecting(state: LobsterState, place: Array) -> Array:
+    """Sines of the pores that send what they reflect two times or more, evenly, to 2 `place`: as many as they must."""
+    bounces = 2 * jnp.maximum(1, jnp.round(jnp.abs(place) * state.pore_ratio / 2))
+    return place + jnp.sign(place) * bounces * (state.pore_width / state.radius / 2)
+
+
+def _near(pore: Array) -> Array:
+    """(..., BENDS, bins) weights of the sines BENDS in a linear interpolation of pore^2 from 0 on, held beyond."""
+    at = jnp.clip(pore**2, 0, BENDS[-1] ** 2)
+    squares = np.array([0.0, *BENDS, 1.0]) ** 2
+    up = [(at - low) / (high - low) for low, high in zip(squares, squares[1:], strict=False)]
+    return jnp.stack([jnp.clip(jnp.minimum(a, 1 - b), 0, 1) for a, b in zip(up, up[1:], strict=False)], -2)
+
+
+def _share(pore: Array, begin: Array, end: Array) -> Array:
+    """(..., bins) share of the pores between sines `pore` (..., bins + 1) that is open."""
     low, high = begin[..., None, :], end[..., None, :]
     seen = (jnp.clip(pore[..., None], low, jnp.maximum(low, high)) - low).sum(-1)
-    share = jnp.diff(seen, axis=-1) / jnp.diff(pore, axis=-1)
-    # odd: all that the plates' pores at either side of the source gather
-    one, two = _side(p, begin, end, x, state), _side(p, -end, -begin, -x, state)
-    return Factors(even[0] * share, even[1] * share, one[0] + two[0], one[1] + two[1])
+    return jnp.diff(seen, axis=-1) / jnp.diff(pore, axis=-1)
 
 
 def gathered(p: Profile, low: Array, high: Array) -> Array:
     """(2, ...) light of one, and of 3 and more, odd bounces from pores at sines `low` > 0 to `high` (..., plates)."""
-    return jax.vmap(lambda t: (_uniform(t, high / STEP) - _uniform(t, low / STEP)).sum(-1))(p.odd)
-
-
-def _side(p: Profile, low: Array, high: Array, x: Array, state: LobsterState) -> tuple[Array, Array]:
-    """Odd bounces of the pores at positive sines, in bins with edges x: sharp, and broadened."""
-    light = gathered(p, low, high)[..., None]
-    wing = jnp.diff(_wing(x, state.scatter_width), axis=-1)
-    loose = p.scatter[jnp.array([0, 2])].reshape(2, *[1] * x.ndim)
-    found = []
-    for k in range(2):
-        at = (x / p.reach[k] + 1) * ((_CORE - 1) / 2)
-        core = jnp.diff(jax.vmap(lambda t, at=at: _uniform(t, at))(p.core[:, k]), axis=-1)
-        found.append(jnp.abs((light * ((1 - loose) * core + loose * wing)).sum(0)))
-    return found[0], found[1]
+    return jax.vmap(lambda t: (uniform(t, high / STEP) - uniform(t, low / STEP)).sum(-1))(p.odd)
 
 
 def frame(x: Factors, y: Factors, flux: ArrayLike, broad: bool = True) -> Array:
     """(y bins, x bins) sum over sources (and energies) of flux times their PSF; Factors of shape (sources, bins).
 
-    broad  whether `second_order` is above zero anywhere: three times the sources to sum
+    broad  whether `second_order` is above zero anywhere: seven times the sources to sum, five without
     """
     flux = jnp.asarray(flux)[:, None]
     left, right = [y.whole * flux], [x.whole]
+    for k in range(len(BENDS)):
+        left += [(y.bent[:, k] - y.odd) * flux, y.far[:, k] * flux]
+        right += [x.far[:, k], x.bent[:, k] - x.odd]
     if broad:
         left += [(y.broad - y.odd) * flux, y.many * flux]
         right += [x.many, x.broad - x.odd]
@@ -221,8 +188,13 @@ def psf(
     """(y bins, x bins) effective area of the optic [cm2] for one source (x, y) [arcmin], in the pores' axes."""
     p = profile(state, coating, energy)
     source = jnp.asarray(source, jnp.float32)
-    x = factors(state, p, 0, source[:1], edges_x, source[1:])
-    y = factors(state, p, 1, source[1:], edges_y, source[:1])
+    edges = jnp.asarray(edges_x, jnp.float32), jnp.asarray(edges_y, jnp.float32)
+    if len(edges[0]) == len(edges[1]):  # both axes at once
+        along = jax.vmap(lambda axis, at, e, other: factors(state, p, axis, at, e, other))
+        both = along(jnp.arange(2), source[:, None], jnp.stack(edges), source[::-1, None])
+        x, y = (jax.tree.map(lambda leaf, axis=axis: leaf[axis], both) for axis in range(2))
+    else:
+        x, y = (factors(state, p, k, source[k : k + 1], edges[k], source[1 - k : 2 - k]) for k in range(2))
     return frame(x, y, optic_area(state)[None])
 
 
@@ -247,6 +219,9 @@ def rolled(
 
     a, b = along(0), along(1)
     light = a.whole * b.whole + a.many * (b.broad - b.odd) + (a.broad - a.odd) * b.many
+    bent = (f.bent - f.odd[..., None, :] for f in (a, b))
+    for of, other in zip(bent, (b, a), strict=True):
+        light += (of * other.far).sum(-2)
     return jnp.asarray(area) * light.reshape(x.shape)
 
 

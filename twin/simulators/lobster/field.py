@@ -87,7 +87,7 @@ class LobsterField:
         self.background = Background(background, channels, np.asarray(photons[0] * area), telescope.config.energies)
         sensor = telescope.config.detector
         self.area = (sensor.npix * sensor.pixel * 1e-4) ** 2  # [cm2] of silicon
-        self._reference = np.asarray(photons[1])
+        self.reference = np.asarray(photons[1])
         self.mcrab = from_mcrab(1.0)
 
     def state(self, row: Array) -> LobsterState:
@@ -99,21 +99,28 @@ class LobsterField:
         return optic(state, self.telescope.coating, self._ends, self._far)
 
     def psf(
-        self, state: LobsterState, profiles: Profile, place: Array | None = None, photons: Array | None = None
+        self,
+        state: LobsterState,
+        profiles: Profile,
+        place: Array | None = None,
+        photons: Array | None = None,
+        fine: int = 1,
     ) -> Array:
         """(psf_bins, psf_bins) light of a source at `place` (x, y) [bin] of the frame, its middle where None, in bins
         of the frame about it: 1 over a boundless detector behind a boundless optic. All bands together.
 
+        fine  bins of the image a bin of the frame, (fine (psf_bins - 1) + 1) of them a side
         profiles  of the State's `optic`;  photons  (FINE,) photons/cm2/s of its spectrum; the Crab's where None
         """
-        spectrum = jnp.asarray(self._reference) if photons is None else photons
+        spectrum = jnp.asarray(self.reference) if photons is None else photons
         area = boundless_area(state, self.telescope.coating)
         share = (spectrum * area * self.channels.in_band.sum(1)).reshape(NODES, EACH).sum(1)
         width = self.frame.side / self.frame.bins
         at = jnp.asarray(self.middle)
         if place is not None:
             at = jnp.stack([e[0] for e in self.edges]) + (jnp.asarray(place) + 0.5) * width
-        return psf_image(state, self.telescope.coating, profiles, share / share.sum(), at, self.psf_bins, width)
+        bins = fine * (self.psf_bins - 1) + 1
+        return psf_image(state, self.telescope.coating, profiles, share / share.sum(), at, bins, width / fine)
 
     def sample(
         self, key: Array, field: Mapping[str, Array], row: Array, o: Optic, room: int = 0

@@ -114,6 +114,14 @@ def _lensed(truth: Truth, state: ImagerState, view: View) -> list[Sampled]:
 def images(truth: Truth) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """x, y [arcsec], magnifications and Fermat potentials [arcsec^2] of the images of the point source, the first to
     arrive first."""
+    with np.errstate(invalid="ignore", divide="ignore"):  # lenstronomy's EPL divides 0 by 0 in its own centre
+        found = _images_of(truth)
+    there = np.isfinite(found[2])  # an image in a singular centre has no light
+    x, y, magnification, fermat = (v[there] for v in found)
+    return x, y, magnification, fermat
+
+
+def _images_of(truth: Truth) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     from lenstronomy.LensModel.Solver.lens_equation_solver import LensEquationSolver
 
     model, keywords = masses(truth)

@@ -14,6 +14,8 @@ class DetectorConfig(Section):
 
     members      networks of the ensemble
     samples      fields simulated for training, their features kept in memory; validation  further ones for calibration
+    extra        mean number of sources added to each training field: of the recipe's own too few are bright enough to
+                 learn from. Counts log-uniform from 20 to 3,000, over all of the PSF; held-out fields have none
     batch, steps, minutes, learning_rate, weight_decay, clip, warmup, ema   as of any training
     width, blocks  channels and residual blocks of the network
     arms         light of bright sources outside their cores, in standard deviations of the background's counts in a
@@ -24,6 +26,7 @@ class DetectorConfig(Section):
     members: Annotated[int, Field(ge=1, le=16)] = 2
     samples: Count = 8192
     validation: Count = 1024
+    extra: NotNegative = 6.0
     batch: Count = 8
     steps: Count = 8000
     learning_rate: Positive = 2e-3

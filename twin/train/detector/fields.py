@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from twin.io.layout import ShardSource
+from twin.numerics.poisson import poisson
 from twin.schema import UserError
 from twin.train.detector import front
 from twin.train.detector.config import DetectorConfig
@@ -21,6 +22,7 @@ from twin.train.detector.network import ARTEFACT, MEASURED, NOTHING, SOURCE, SUB
 
 CHUNK = 256  # fields that the recipe is asked for at a time
 _OWN = 3.0  # [bin] around a source where its light is its own and no artefact
+EXTRA, EXTRA_COUNTS = 16, (20.0, 3000.0)  # sources that are added at the most, and their counts
 _BRIGHT = 4  # sources whose arms are looked at
 Arrays = dict[str, np.ndarray]
 
@@ -31,9 +33,13 @@ def sources_of(recipe: ShardSource, arrays: Arrays) -> tuple[np.ndarray, np.ndar
     Raises UserError for a recipe whose samples have no sources.
     """
     names = {array.name: array for array in recipe.spec.arrays}
-    if "label/sources" not in names or "psf" not in names:
-        raise UserError("a detector is trained on label/sources and psf, which its samples lack", file=recipe.name)
-    of = list(names["label/sources"].coords["source_field"])
+    if "label/sources" not in names or "input/psf" not in names:
+        raise UserError(
+            "a detector is trained on label/sources and input/psf, which its samples lack", file=recipe.name
+        )
+    if names["input/psf"].attrs.get("bins_a_bin", front.FINE) != front.FINE:
+        raise UserError(f"must be {front.FINE}: what a detector takes", file=recipe.name, key="frame.fine")
+    of = list(names["label/sources"].coords["field"])
     listed = arrays["label/sources"]
     column = {name: listed[..., of.index(name)] for name in ("x", "y", "counts", "hardness", "variability")}
     there = np.arange(listed.shape[1]) < arrays["label/n_sources"][:, None]
@@ -68,27 +74,59 @@ def answers(truth: Array, counts: Array, there: Array, psf: Array, background: A
     return jnp.where(source, SOURCE, kind).astype(jnp.uint8)
 
 
-def preparer(n: int, arms: float) -> Callable[..., tuple[Array, Array]]:
-    """(frames, PSFs, shape, truth, counts, there) -> features (N, y, x, CHANNELS) float16, classes; on all devices."""
+def added(key: Array, frame: Array, psf: Array, mean: float) -> tuple[Array, Array, Array, Array]:
+    """A frame (band, y, x) with further sources, and their truth (EXTRA, MEASURED), counts and presence.
+
+    As many as Poisson's law says, at most `EXTRA`; counts of all of the PSF log-uniform, a share of them in the last
+    band, the rest as the frame's others are. Their variability is not told: they shine evenly.
+    """
+    n, bands = frame.shape[-1], frame.shape[0]
+    k = front.kernel(psf, n)
+    keys = jax.random.split(key, 3)
+    u = jax.random.uniform(keys[0], (4, EXTRA))
+    there = jnp.arange(EXTRA) < jax.random.poisson(keys[1], mean)
+    x, y = u[0] * (n - 1), u[1] * (n - 1)
+    whole = jnp.where(there, EXTRA_COUNTS[0] * (EXTRA_COUNTS[1] / EXTRA_COUNTS[0]) ** u[2], 0.0)
+    hard = 0.02 + 0.6 * u[3] ** 2
+    image = jax.lax.map(lambda a: front.source_image(k, a[0], a[1], n), (x, y))
+    counts = whole * image.sum((1, 2))
+    others = jnp.maximum(frame[:-1].sum((1, 2)), 1.0)
+    share = jnp.concatenate([(1 - hard) * (others / others.sum())[:, None], hard[None]])
+    more = poisson(keys[2], jnp.einsum("bk,kyx->byx", share * whole, image).reshape(bands, -1))
+    columns = {"x": x, "y": y, "log_counts": jnp.log(jnp.maximum(counts, 0.1)), "hardness": hard,
+               "variability": jnp.full(EXTRA, jnp.nan)}  # fmt: skip
+    return frame + more.reshape(frame.shape), jnp.stack([columns[name] for name in MEASURED], -1), counts, there
+
+
+def preparer(n: int, arms: float, extra: float) -> Callable[..., tuple[Array, ...]]:
+    """(shape, keys, frames, PSFs, truth, counts, there) -> features (N, y, x, CHANNELS) float16, classes, truth,
+    presence; on all devices."""
     mesh = Mesh(np.array(jax.local_devices()), ("batch",))
 
-    def one(a: tuple[Array, ...], shape: Array) -> tuple[Array, Array]:
-        frame, psf, truth, counts, there = a
-        maps, fit = front.features(frame.astype(jnp.float32), psf, shape)
+    def one(a: tuple[Array, ...], shape: Array) -> tuple[Array, ...]:
+        key, frame, psf, truth, counts, there = a
+        frame = frame.astype(jnp.float32)
+        if extra:
+            frame, *more = added(jax.random.wrap_key_data(key), frame, psf, extra)
+            truth, counts, there = (jnp.concatenate(pair) for pair in zip((truth, counts, there), more, strict=True))
+        maps, fit = front.features(frame, psf, shape)
         kind = answers(truth, counts, there, psf, fit.background, n, arms)
-        return maps.astype(jnp.float16), kind
+        return maps.astype(jnp.float16), kind, truth, there
 
-    def block(shape: Array, *a: Array) -> tuple[Array, Array]:
-        return jax.lax.map(partial(one, shape=shape), a)
+    def block(shape: Array, *a: Array) -> tuple[Array, ...]:
+        found: tuple[Array, ...] = jax.lax.map(partial(one, shape=shape), a)
+        return found
 
     spread = P("batch")
-    return jax.jit(jax.shard_map(block, mesh=mesh, in_specs=(P(), *[spread] * 5), out_specs=spread, check_vma=False))
+    return jax.jit(jax.shard_map(block, mesh=mesh, in_specs=(P(), *[spread] * 6), out_specs=spread, check_vma=False))
 
 
 def simulate_fields(
-    recipe: ShardSource, config: DetectorConfig, seed: int, many: int, first_shard: int, progress: Callable[[int], None]
-) -> Arrays:
-    """Features, classes and sources of `many` fields of a recipe, from shards `first_shard` on."""
+    recipe: ShardSource, config: DetectorConfig, seed: int, many: int, first_shard: int, extra: float,
+    progress: Callable[[int], None],
+) -> Arrays:  # fmt: skip
+    """Features, classes and sources of `many` fields of a recipe, from shards `first_shard` on; `extra` sources more in
+    each, on the mean."""
     pool: Arrays = {}
     devices = len(jax.local_devices())
     whole = -(-min(CHUNK, many) // devices) * devices
@@ -99,9 +137,13 @@ def simulate_fields(
         truth, counts, there = sources_of(recipe, arrays)
         frame = arrays["frame"]
         if prepare is None:
-            prepare = preparer(frame.shape[-1], config.arms)
-        maps, kind = prepare(background_shape(recipe), frame, arrays["psf"].astype(np.float32), truth, counts, there)
-        part = {"maps": np.asarray(maps), "kind": np.asarray(kind), "sources": truth, "there": there}
+            prepare = preparer(frame.shape[-1], config.arms, extra)
+        keys = np.random.default_rng([seed, first_shard, start]).integers(0, 2**32, (whole, 2), np.uint32)
+        psf = arrays["input/psf"].astype(np.float32)
+        found = prepare(background_shape(recipe), keys, frame, psf, truth, counts, there)
+        part = dict(zip(("maps", "kind", "sources", "there"), map(np.asarray, found), strict=True))
+        if not np.isfinite(part["maps"]).all():
+            raise UserError("has frames or PSFs whose features are no numbers", file=recipe.name, key="input/psf")
         for name, values in part.items():
             pool.setdefault(name, np.empty((many, *values.shape[1:]), values.dtype))[start : start + held] = values[
                 :held

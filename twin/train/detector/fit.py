@@ -47,7 +47,7 @@ def train_detector(
         batches: Any = iter(())
         if first < config.steps:
             with Bar(f"simulating {recipe.name}", config.samples, progress) as bar:
-                pool = simulate_fields(recipe, config, seed, config.samples, 0, bar.advance)
+                pool = simulate_fields(recipe, config, seed, config.samples, 0, config.extra, bar.advance)
             batches = field_batches(pool, config, seed, first)
         with Bar("training", config.steps, progress, frames=config.members * config.batch, done=first) as bar:
             state = run(networks, keys, first, state, batches, checkpoints, bar)
@@ -58,7 +58,7 @@ def train_detector(
     finally:
         checkpoints.close()
     with Bar("simulating held-out fields", config.validation, progress) as bar:
-        held = simulate_fields(recipe, config, seed, config.validation, VALIDATION_SHARD, bar.advance)
+        held = simulate_fields(recipe, config, seed, config.validation, VALIDATION_SHARD, 0, bar.advance)
     metrics, least, widen = judge(networks, state.mean, held)
     metrics["seconds_of_last_run"] = round(time.monotonic() - started, 1)
     save(out, recipe, state.mean, metrics, _card(recipe, config, metrics, least), begun, threshold=least, widen=widen)
@@ -97,9 +97,9 @@ def _card(recipe: ShardSource, config: DetectorConfig, metrics: dict[str, Any], 
     words = f"""\
 # Source detector of `{recipe.name}`
 
-{config.members} networks, {config.steps:,} steps on {config.samples:,} simulated fields. A source is listed from a
-probability of {least:.3f}: then {scores.PURITY:.0%} of those listed were true on one half of {config.validation:,} other
-fields. On the other half {true} of {total} were.
+{config.members} networks, {config.steps:,} steps on {config.samples:,} simulated fields.
+A source is listed from a probability of {least:.3f}: then {scores.PURITY:.0%} of those listed were true
+on one half of {config.validation:,} other fields. On the other half {true} of {total} were.
 
 | counts on the image | found |
 |---|---|

@@ -33,6 +33,12 @@ def is_detector(node: Node) -> bool:
     return isinstance(section, dict) and section.get("kind") == METHOD
 
 
+def is_detector_folder(folder: str | Path) -> bool:
+    """Whether a finished model's folder holds a detector."""
+    about = Path(folder) / "posterior/posterior.json"
+    return about.is_file() and read_json(about).get("method") == METHOD
+
+
 def detector_config(node: Node) -> DetectorConfig:
     """The validated section. Raises UserError with the line."""
     return validate(DetectorConfig, node.at("train"))

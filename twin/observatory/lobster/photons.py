@@ -125,7 +125,7 @@ def photons(
         # arms are bent: see twin.observatory.lobster.psf
         bent = (kinds[axis] == 2) & (kinds[1 - axis] != 2)
         found[axis] += jnp.where(bent, (middle[axis] - 2 * pores[axis]) * sines[1 - axis] ** 2, 0.0)
-    for axis, seen in enumerate(_seen(middle, pores, sines)):
+    for axis, seen in enumerate(pore_places(middle, pores, sines)):
         passed &= inside_plates(state, axis, seen) | empty
     x = place[0] + cos * found[0] - sin * found[1]
     y = place[1] + sin * found[0] + cos * found[1]
@@ -153,7 +153,7 @@ def exposed(
     return poisson(key, jnp.maximum(expected, 0)).astype(jnp.int32)
 
 
-def _seen(source: tuple[Array, Array], pores: list[Array], sines: list[Array]) -> tuple[Array, Array]:
+def pore_places(source: tuple[Array, Array], pores: list[Array], sines: list[Array]) -> tuple[Array, Array]:
     """Direction sines [arcmin] from the middle of the field of pores that lie at sines about their sources."""
     a, b = (place * ARCMIN for place in source)
     k = 1 / (1 + jnp.sqrt(1 - a**2 - b**2))

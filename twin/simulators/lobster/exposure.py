@@ -20,7 +20,8 @@ import numpy as np
 from jax import Array
 
 from twin.numerics.poisson import poisson
-from twin.observatory.lobster.photons import ATOMS, inside_plates
+from twin.observatory.lobster.bounces import ARCMIN
+from twin.observatory.lobster.photons import ATOMS, inside_plates, pore_places
 from twin.observatory.lobster.state import LobsterState
 from twin.observatory.xray import BackgroundConfig, Clumps
 from twin.simulators.lobster.energies import EACH, FINE, NODES, RANKS, Channels, channel_ranks
@@ -187,13 +188,17 @@ def expose(
         none, even = none_below[node], even_below[node]
         kinds, atoms = zip(*(_along(none, even, u[axis]) for axis in range(2)), strict=True)
         middle = at_x[entry], at_y[entry]
+        ways = [(node * 4 + kinds[axis]) * ATOMS + atoms[axis] for axis in range(2)]
+        pores = [pore[way] for way in ways]
+        sines = [place * ARCMIN for place in pores]
         found = []
-        good = jnp.ones(BLOCK, bool)
         for axis in range(2):
-            at = (node * 4 + kinds[axis]) * ATOMS + atoms[axis]
-            good &= inside_plates(state, axis, middle[axis] + pore[at])
-            found.append(middle[axis] + offset[at + ATOMS * ((kinds[axis] == 2) & (kinds[1 - axis] == 1))])
-        there &= good | empty
+            odd, other = kinds[axis] == 2, kinds[1 - axis]
+            moved = middle[axis] + offset[ways[axis] + ATOMS * (odd & (other == 1))]
+            bend = (middle[axis] - 2 * pores[axis]) * sines[1 - axis] ** 2
+            found.append(moved + jnp.where(odd & (other != 2), bend, 0.0))
+        for axis, place in enumerate(pore_places(middle, pores, sines)):
+            there &= inside_plates(state, axis, place) | empty
         x, y = cos * found[0] - sin * found[1] - x0, sin * found[0] + cos * found[1] - y0
         g = node * EACH + (v[:, None] >= fine[jnp.minimum(entry, first - 1)][:, :-1]).sum(1, dtype=jnp.int32)
 

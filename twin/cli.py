@@ -312,10 +312,7 @@ def train(
     typer.echo(f"wrote {out}")
 
 
-@app.command(
-    epilog="Example: twin predict model/ real.zarr -o catalogue.parquet; of a detector: "
-    "twin predict detector/ events.evt -o sources.fits --optics roll=3"
-)
+@app.command(epilog="Example: twin predict model/ real.zarr -o catalogue.parquet")
 def predict(
     model: ModelFolder,
     dataset: Annotated[
@@ -331,7 +328,10 @@ def predict(
         float, typer.Option(min=0.001, max=1, help="Detectors: least probability of a source to be listed.")
     ] = 0.1,
 ) -> None:
-    """Write a catalogue of predictions with their uncertainties."""
+    """Write a catalogue of predictions with their uncertainties.
+
+    A detector finds X-ray sources: twin predict detector/ events.evt -o sources.fits --optics roll=3
+    """
     _devices()
     from twin.evaluate import predict as run
 

@@ -21,7 +21,8 @@ def one(x: list[float], y: list[float], bright: list[tuple[float, float]], roll:
     n = len(x)
     return Field(
         np.array(x), np.array(y), np.full(n, 5.0), np.zeros((n, len(MEASURED))), np.array(bright).reshape(-1, 2), roll,
-        1000.0, False, np.zeros((0, 2)), made([], []), np.zeros((8, 8)), np.zeros((3, 3)), 0.3,
+        1000.0, False, np.zeros((0, 2)), made([], []), np.zeros((8, 8)), np.zeros((3, 3)), 0.3, np.ones(n),
+        np.zeros(3), False,
     )  # fmt: skip
 
 
@@ -29,6 +30,7 @@ def test_distance_from_arms() -> None:
     """Along the nearer of the pores' axes, which turn with the roll."""
     got = away(np.array([30.0, 50.0, 30.0]), np.array([40.0, 60.0, 40.5]), one([], [], [(10.0, 40.0)]), WIDTH)
     assert got == pytest.approx([0, 20 * WIDTH, 0.5 * WIDTH])
+    assert away(np.array([10.1]), np.array([40.0]), one([], [], [(10.0, 40.0)]), WIDTH)[0] == np.inf  # its own arm
     turned = one([], [], [(10.0, 40.0)], 3.0)
     along = 20 * np.array([np.cos(np.radians(3)), np.sin(np.radians(3))])
     assert away(10 + along[:1], 40 + along[1:], turned, WIDTH) == pytest.approx([0], abs=1e-9)

@@ -26,6 +26,7 @@ from twin.train.detector.network import MEASURED
 
 LEVELS = {"68": 1.0, "95": 1.959964}
 ARTEFACT = 5.0  # standard deviations
+OWN = 5.0  # [arcmin] within which an arm is a source's own
 Found = dict[str, Estimate]
 
 
@@ -36,6 +37,7 @@ class Field:
     x, y [bin], mcrab (k,) of the sources; truth (k, MEASURED)
     bright   (m, 2) [bin] of what has arms, on the frame or beside it;  roll  [deg] of the pores' axes
     exposure [s];  outside: telemetry beyond training's;  peaks (j, 2) [bin] of what a test without arms would list
+    counts   (k,) on the frame;  row  telemetry;  stray: a bright source beside the frame
     """
 
     x: np.ndarray
@@ -51,6 +53,9 @@ class Field:
     frame: np.ndarray
     psf: np.ndarray
     sky: float
+    counts: np.ndarray
+    row: np.ndarray
+    stray: bool
 
 
 @dataclass
@@ -100,7 +105,8 @@ def fields(model: Detector, recipe: XrayRecipe, config: XrayFields, say: Callabl
                 listed[:, column["x"]], listed[:, column["y"]], listed[:, column["mcrab"]], truth[k][there[k]], bright,
                 float(arrays["telemetry"][k, channel["roll"]]), float(arrays["telemetry"][k, channel["exposure"]]),
                 bool(arrays["pointing_id"][k] % 2), peaks(plain[k]), sources(said, k), arrays["frame"][k].sum(0),
-                psf[k], float(arrays["noise/sky"][k].sum()),
+                psf[k], float(arrays["noise/sky"][k].sum()), counts[k][there[k]], arrays["telemetry"][k],
+                recipe.classes[arrays["label/class"][k]] == "stray",
             )  # fmt: skip
         done = min(start + whole, config.n)
         say(f"{done} of {config.n} fields, {whole / (time.monotonic() - began):.0f}/s")
@@ -117,12 +123,14 @@ def peaks(calm: np.ndarray) -> np.ndarray:
 
 
 def away(x: np.ndarray, y: np.ndarray, one: Field, width: float) -> np.ndarray:
-    """(n,) [arcmin] distance from the nearest arm: along the pores' axes; infinite without bright sources."""
+    """(n,) [arcmin] distance from the nearest arm of another source: along the pores' axes; infinite without any."""
     if not len(one.bright):
         return np.full(len(x), np.inf)
     dx, dy = (v[:, None] - one.bright[:, k] for k, v in enumerate((np.asarray(x, float), np.asarray(y, float))))
     cos, sin = np.cos(np.radians(one.roll)), np.sin(np.radians(one.roll))
-    return np.asarray(width * np.minimum(np.abs(cos * dx + sin * dy), np.abs(cos * dy - sin * dx)).min(1))
+    apart = width * np.minimum(np.abs(cos * dx + sin * dy), np.abs(cos * dy - sin * dx))
+    own = np.hypot(dx, dy) * width < OWN
+    return np.asarray(np.where(own, np.inf, apart).min(1))
 
 
 def matched(x: np.ndarray, y: np.ndarray, one: Field, radius: float) -> np.ndarray:
@@ -166,12 +174,13 @@ def run(
             )
             for level, limit in LEVELS.items():
                 tally.add(f"coverage_{level}_{name}", z[np.isfinite(z)] < limit)
+                tally.add(f"coverage_{level}_{name}_{half}", z[np.isfinite(z)] < limit)
         rows.append(np.stack([one.x, one.y, one.mcrab, apart, hit, np.full(len(hit), one.outside)], 1))
-        if len(kept) < config.ceiling:
+        if len(kept) < config.ceiling and not one.stray:
             kept.append((one, found, of))
     metrics = tally.metrics()
     if kept:
-        metrics |= against_likelihood(kept, config, width, background_shape(recipe), say)
+        metrics |= against_likelihood(kept, recipe, config, say)
     table = np.concatenate(rows)
     about = {
         "x": ("pixel", "pos.cartesian.x", "true bin, counted from 0"),
@@ -193,31 +202,69 @@ def _far(points: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float) -> np.
     return np.asarray(np.hypot(points[:, :1] - x, points[:, 1:] - y).min(1, initial=np.inf) > radius)
 
 
+def bright_light(recipe: XrayRecipe) -> Callable[[np.ndarray, float, float], np.ndarray]:
+    """(telemetry row, x, y [bin]) -> (y, x) light of a source there, over all of it on the frame: the PSF of its own
+    place."""
+    import jax
+    import jax.numpy as jnp
+
+    from twin.observatory.lobster.psf import profile
+    from twin.simulators.lobster.energies import NODE_ENERGIES
+    from twin.simulators.lobster.optics import boundless_area, psf_image
+    from twin.train.detector import front
+
+    simulator, frame = recipe.simulator, recipe.frame
+    n, width = frame.bins, frame.side / frame.bins
+    corner = jnp.asarray([e[0] for e in frame.edges], jnp.float32)
+
+    @jax.jit
+    def light(row: jax.Array, place: jax.Array) -> jax.Array:
+        state, coating = simulator.state(row), recipe.instrument.coating
+        profiles = jax.lax.map(lambda e: profile(state, coating, e), jnp.asarray(NODE_ENERGIES, jnp.float32))
+        photons = jnp.asarray(simulator.reference) * boundless_area(state, coating) * simulator.channels.in_band.sum(1)
+        share = photons.reshape(len(NODE_ENERGIES), -1).sum(1)
+        at, bins = corner + (place + 0.5) * width, 2 * front.FINE * (n - 1) + 1
+        psf = psf_image(state, coating, profiles, share / share.sum(), at, bins, width / front.FINE)
+        image = front.source_image(front.kernel(psf, n), place[0], place[1], n)
+        return image / image.sum()
+
+    return lambda row, x, y: np.asarray(light(jnp.asarray(row), jnp.asarray([x, y], jnp.float32)), float)
+
+
 def against_likelihood(
-    kept: list[tuple[Field, Sources, np.ndarray]], config: XrayFields, width: float, shape: np.ndarray,
-    say: Callable[[str], None],
-) -> Found:  # fmt: skip
-    """Completeness by flux, near arms and away, of the network and of the likelihood ratio with as many false
-    detections."""
+    kept: list[tuple[Field, Sources, np.ndarray]], recipe: XrayRecipe, config: XrayFields, say: Callable[[str], None]
+) -> Found:
+    """Completeness by flux, near arms and away, of the network and of the likelihood ratio with as many false ones.
+
+    The likelihood ratio is told the background and the light of every bright source, of both of which the network is
+    told nothing: it is a ceiling.
+    """
     from twin.evaluate.image_spread import ImageSpread
     from twin.evaluate.xray.likelihood import detect
 
+    light, shape, width = bright_light(recipe), background_shape(recipe), recipe.pixel_scale / 60
     allowed = sum(int((of < 0).sum()) for _, _, of in kept)
     lists, significance, began = [], [], time.monotonic()
     for one, _, _ in kept:
-        found = detect(one.frame, one.sky * shape, 3.0, ImageSpread(one.psf, len(shape)))
+        known = one.sky * shape
+        told = one.mcrab > config.bright
+        for x, y, counts in zip(one.x[told], one.y[told], one.counts[told], strict=True):
+            known = known + counts * light(one.row, x, y)
+        found = detect(one.frame, known, 3.0, ImageSpread(one.psf, len(shape)))
+        found = found.take(_far(np.stack([found.x, found.y], 1), one.x[told], one.y[told], OWN / width))
         of = matched(found.x, found.y, one, config.radius / width)
-        lists.append((found.significance, of))
+        lists.append((found.significance, of, told))
         significance += found.significance[of < 0].tolist()
     say(f"likelihood ratio: {len(kept) / (time.monotonic() - began):.1f} fields/s")
     order = np.sort(significance)[::-1]
     least = float(order[allowed]) if allowed < len(order) else 3.0
+    say(f"{allowed} false detections in {len(kept)} fields: the likelihood ratio's threshold is {least:.2f} sigma")
     tally = Tally()
-    for (one, _, of), (value, its) in zip(kept, lists, strict=True):
+    for (one, _, of), (value, its, told) in zip(kept, lists, strict=True):
         near = away(one.x, one.y, one, width) <= config.arms
         ours, theirs = (np.isin(np.arange(len(one.x)), v) for v in (of, its[value > least]))
         for low, high in zip(config.flux, config.flux[1:], strict=False):
-            inside = (one.mcrab >= low) & (one.mcrab < high)
+            inside = (one.mcrab >= low) & (one.mcrab < high) & ~told
             for place, there in (("arms", near), ("away", ~near)):
                 for who, hit in (("network", ours), ("likelihood", theirs)):
                     tally.add(f"{who}_{place}_{low:g}-{high:g}_mCrab", hit[inside & there])

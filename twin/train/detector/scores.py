@@ -11,7 +11,7 @@ from twin.train.detector.catalogue import Sources
 from twin.train.detector.network import MEASURED
 
 RADIUS = 3.0 / 4.495  # [bin] 3 arcmin of WXT's usual bins
-PURITY = 0.98  # of what is listed, on fields that set the threshold
+PURITY = 0.95  # of what is listed, on fields that set the threshold
 COUNTS = (10, 30, 100, 300, 1000, 10000)  # edges of the table of completeness
 
 

@@ -6,7 +6,7 @@ All cores, wall clock:
 rays       photons of 1 keV traced through `generic-lobster` with tilted plates, exact in three dimensions
 frames     20 sources and background, about 3,000 detected photons, with the optics of `ep-wxt`, each with sources of
            its own
-One core, CPU seconds of all threads, the better of many turns that alternate with the tracer's:
+A process of its own on one core, CPU seconds, the least of many turns that alternate with the tracer's:
 psf        noise-free PSF of a new State and source, 128 x 128 bins, against tracing 4 million rays
 frame      a frame of 128 x 128 bins of 1 source and 3,000 photons, drawn one by one, or of 45,000, drawn from the
            expected image, each with a place of its own, against tracing until as many have come through the optic onto
@@ -15,7 +15,10 @@ frame      a frame of 128 x 128 bins of 1 source and 3,000 photons, drawn one by
 
 from __future__ import annotations
 
+import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -68,14 +71,11 @@ def everywhere(one: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(jax.shard_map(one, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False))
 
 
-def main() -> None:
-    devices = setup_devices()
+def optics() -> tuple[Any, Any, Any, Any, Callable[[Any, int, int], Any]]:
+    """`generic-lobster`, its State with tilts, edges of 128 bins along x and y, and its tracer."""
     import jax
     import jax.numpy as jnp
 
-    from twin.observatory.lobster.bounces import ARCMIN
-    from twin.observatory.lobster.photons import count, exposed, photons, ways
-    from twin.observatory.lobster.psf import optic_area, profile, psf
     from twin.observatory.lobster.telescope import load_lobster
     from twin.observatory.lobster.trace import trace
 
@@ -98,6 +98,19 @@ def main() -> None:
         image, _ = jax.lax.scan(more, blank, jax.random.split(keys[0], max(rays // block, 1)))
         return image[None]
 
+    return ideal, optic, x, y, traced
+
+
+def all_cores() -> None:
+    devices = setup_devices()
+    import jax
+    import jax.numpy as jnp
+
+    from twin.observatory.lobster.photons import count, photons, ways
+    from twin.observatory.lobster.psf import profile
+    from twin.observatory.lobster.telescope import load_lobster
+
+    traced = optics()[-1]
     keys = jax.random.split(jax.random.key(0), devices)
     each = RAYS // devices // BLOCK * BLOCK
     many = everywhere(lambda k: traced(k, each, BLOCK))
@@ -129,7 +142,19 @@ def main() -> None:
     figure("frames_per_second", fast, "1/s")
     figure("photons_per_frame", seen, "1")
 
-    # on one core
+
+def one_core() -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    setup_devices()
+    import jax
+    import jax.numpy as jnp
+
+    from twin.observatory.lobster.bounces import ARCMIN
+    from twin.observatory.lobster.photons import count, exposed, photons, ways
+    from twin.observatory.lobster.psf import optic_area, profile, psf
+
+    ideal, optic, x, y, traced = optics()
     key = jax.random.key(2)
     rays = RAYS // BLOCK * BLOCK
     all_rays = jax.jit(lambda k: traced(k[None], rays, BLOCK))
@@ -174,4 +199,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["one-core"]:
+        one_core()
+    else:
+        all_cores()
+        subprocess.run([sys.executable, __file__, "one-core"], check=True)

@@ -269,10 +269,23 @@ def calibrate(
     forecast: Annotated[
         bool, typer.Option("--forecast", help="Fit also the forecast of the next exposure's FWHM.")
     ] = False,
+    image: Annotated[
+        Path | None, typer.Option(help="Lobster eyes: frame of counts (FITS) with the Crab in it.")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Learn what telemetry does not tell of a telescope, from measured FWHM and stars."""
+    """Learn what telemetry does not tell of a telescope: from measured FWHM and stars, or from a frame of the Crab."""
     _devices()
+    if image is not None:
+        from twin.observatory.lobster_calibrate.run import calibrate_image
+        from twin.priors.xray.spectra import CRAB
+        from twin.schema import UserError
+
+        if telemetry or stars or forecast:
+            raise UserError("goes without --telemetry, --stars and --forecast", key="--image")
+        calibrate_image(instrument, out, image, CRAB.photons)
+        typer.echo(f"wrote {out}")
+        return
     from twin.observatory.calibrate import calibrate as run
 
     run(instrument, out, telemetry, stars or (), forecast=forecast, seed=seed)

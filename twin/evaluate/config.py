@@ -148,12 +148,34 @@ class XrayFields(_Strict):
     protocol: str
 
 
-Benchmark = XrayFields | RealLenses | Simulated | DecamStars | DecamSeeing
+class EpWxt44(_Strict):
+    """A benchmark on a real frame of a lobster eye: a calibrated telescope searches it."""
+
+    benchmark: str
+    function: Literal["ep_wxt44"]
+    title: str
+    folder: str
+    image: str
+    arf: str
+    transient: tuple[float, float]
+    transient_counts: Annotated[int, Field(gt=0)]
+    fluxes: tuple[Annotated[float, Field(gt=0)], ...]
+    injections: Annotated[int, Field(ge=1)]
+    on_arm: Annotated[float, quantity("arcmin", gt=0)]
+    off_arm: Annotated[float, quantity("arcmin", gt=0)]
+    alarms: Annotated[float, Field(gt=0)]
+    fields: Annotated[int, Field(ge=1)]
+    seed: int
+    protocol: str
+
+
+Benchmark = EpWxt44 | XrayFields | RealLenses | Simulated | DecamStars | DecamSeeing
 KINDS: dict[str, type[Benchmark]] = {
     "ps1_lenses": RealLenses,
     "simulated": Simulated,
     "decam_stars": DecamStars,
     "decam_seeing": DecamSeeing,
+    "ep_wxt44": EpWxt44,
     "xray_fields": XrayFields,
 }
 

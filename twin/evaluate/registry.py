@@ -15,6 +15,7 @@ from twin.evaluate import decam_seeing, decam_stars, ps1_lenses, simulated, xray
 from twin.evaluate.catalogue import calibration_words, columns, write_catalogue
 from twin.evaluate.report import render
 from twin.evaluate.result import Result
+from twin.evaluate.xray import wxt44
 from twin.io.atomic import check_target, make_folder, plain_disk_errors, write_text
 from twin.schema import UserError
 from twin.train.model import Model
@@ -28,7 +29,7 @@ def evaluate(
     data: str | Path | None = None,
     say: Callable[[str], None] = print,
     calibration: str | None = None,
-) -> Result | decam_stars.Found | decam_seeing.Found | xray_fields.Found:
+) -> Result | decam_stars.Found | decam_seeing.Found | xray_fields.Found | wxt44.Found:
     """Score a model, or a calibration; write `report.html`, the catalogue (`.parquet`, `.fits`) into out_dir and the
     metrics as JSON.
 
@@ -53,6 +54,8 @@ def evaluate(
         return decam_seeing.judge(model_dir, config, find_data(config, data), out, Path(json_path), say)
     if isinstance(config, benchmarks.XrayFields):
         return xray_fields.judge(model_dir, config, out, Path(json_path), say)
+    if isinstance(config, benchmarks.EpWxt44):
+        return wxt44.judge(model_dir, config, find_data(config, data), out, Path(json_path), say)
     where = None if isinstance(config, benchmarks.Simulated) else find_data(config, data)
     model = Model.load(model_dir, calibration)
     if isinstance(config, benchmarks.Simulated):
@@ -80,7 +83,8 @@ def evaluate(
 
 
 def find_data(
-    config: benchmarks.RealLenses | benchmarks.DecamStars | benchmarks.DecamSeeing, data: str | Path | None
+    config: benchmarks.RealLenses | benchmarks.DecamStars | benchmarks.DecamSeeing | benchmarks.EpWxt44,
+    data: str | Path | None,
 ) -> Path:
     """The folder that holds a benchmark's real observations. Raises UserError where there is none."""
     given = data if data is not None else os.environ.get("TWIN_REAL_DATA")

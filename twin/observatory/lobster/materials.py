@@ -72,7 +72,10 @@ def constants(element: str, table: Table, energy: ArrayLike) -> tuple[Array, Arr
     what = ELEMENTS[element]
     scale = _ELECTRON_RADIUS * WAVELENGTH**2 * what.density * 1e6 * _AVOGADRO / what.weight / (2 * np.pi)
     unit = scale * jnp.exp(-2 * at)
-    return unit * jnp.interp(at, log_energy, f1), unit * jnp.interp(at, log_energy, f2)
+    # all nodes compared at once: a search in steps is a loop, which costs more
+    low = jnp.clip(jnp.searchsorted(log_energy, at, side="right", method="compare_all") - 1, 0, len(log_energy) - 2)
+    part = jnp.clip((at - log_energy[low]) / (log_energy[low + 1] - log_energy[low]), 0, 1)
+    return unit * (f1[low] + part * (f1[low + 1] - f1[low])), unit * (f2[low] + part * (f2[low + 1] - f2[low]))
 
 
 def absorption(material: str, table: Table, energy: ArrayLike) -> Array:

@@ -80,10 +80,13 @@ def _smooth(table: Array, at: Array) -> Array:
     return found[..., 0] + t * (found[..., 1] + t * (found[..., 2] + t * found[..., 3]))
 
 
-def _sines(p: Profile, low: Array, high: Array, light: Array) -> Array:
-    """(...,) mean sine [arcmin] of the pores between `low` and `high` (..., plates) whose odd bounces are `light`."""
-    total = (uniform(p.moment, high / STEP) - uniform(p.moment, low / STEP)).sum(-1)
-    return total / jnp.maximum(light, 1e-12) / ARCMIN
+def _odd_light(p: Profile, begin: Array, end: Array) -> tuple[Array, Array]:
+    """(2, sides, ...) light of one, and of 3 and more, odd bounces of the pores at positive and at negative sines
+    between `begin` and `end` (..., plates), and the mean sine (...,) of them all [arcmin]."""
+    ends = jnp.stack([begin, end, -end, -begin]) / STEP
+    below = jax.vmap(lambda t: uniform(t, ends))(jnp.concatenate([p.odd, p.moment[None]])).sum(-1)
+    found = below[:, 1::2] - below[:, ::2]
+    return found[:2], (found[2, 0] - found[2, 1]) / jnp.maximum(found[:2].sum((0, 1)), 1e-12) / ARCMIN
 
 
 def plates(state: LobsterState, axis: int | Array, source: Array, other: Array) -> tuple[Array, Array]:
@@ -120,24 +123,19 @@ def factors(
     pore = x * ARCMIN / 2
     at = (pore + REACH) / STEP
     even = jnp.diff(jax.vmap(lambda t: uniform(t, at))(p.even), axis=-1)
-    even = even * jnp.stack([_share(pore, begin, end), _share(reflecting(state, pore), begin, end)])
+    even = even * _share(jnp.stack([pore, reflecting(state, pore)]), begin, end)
     far = _near((pore[..., 1:] + pore[..., :-1]) / 2) * even.sum(0)[..., None, :]
     # odd: all that the plates' pores at either side of the source gather
-    light = jnp.stack([gathered(p, begin, end), gathered(p, -end, -begin)], -1)  # (once or more, ..., sides)
+    light, bend = _odd_light(p, begin, end)
     loose = p.scatter[jnp.array([0, 2])]
-    sides = jnp.einsum("o...s,o,sobx->bs...x", light, 1 - loose, jnp.stack([p.core, 1 - p.core[..., ::-1]]))
-    wing = jnp.diff(wing_below(x, state.scatter_width), axis=-1) * jnp.tensordot(loose, light.sum(-1), 1)[..., None]
-
-    right, left = light[..., 0].sum(0), light[..., 1].sum(0)
-    bend = source - 2 * _sines(p, begin, end, right), source + 2 * _sines(p, -end, -begin, left)
-    # the focus, the same broadened, and each side's where arms bend
-    places = [x, x * (p.reach[0] / p.reach[1])]
-    places += [x - (s**2 * side)[..., None] for s in BENDS for side in bend]
-    tables = jnp.stack([sides[0].sum(0), sides[1].sum(0), *[sides[0, k] for _ in BENDS for k in (0, 1)]])
+    tables = jnp.einsum("os...,o,sobx->b...x", light, 1 - loose, jnp.stack([p.core, 1 - p.core[..., ::-1]]))
+    wing = jnp.diff(wing_below(x, state.scatter_width), axis=-1) * jnp.tensordot(loose, light.sum(1), 1)[..., None]
+    # the focus, the same broadened, and moved as the sines BENDS do
+    places = [x, x * (p.reach[0] / p.reach[1]), *[x - (s**2 * (source - 2 * bend))[..., None] for s in BENDS]]
     at = (jnp.stack(places) / p.reach[0] + 1) * ((CORE - 1) / 2)
-    core = jnp.maximum(jnp.diff(_smooth(tables, at), axis=-1), 0)
-    bent = jnp.moveaxis(core[2:].reshape(len(BENDS), 2, *core.shape[1:]).sum(1) + wing, 0, -2)
-    return Factors(even[0], even[1], core[0] + wing, core[1] + wing, bent, far)
+    core = jnp.diff(_smooth(jnp.stack([tables[0], tables[1], *[tables[0] for _ in BENDS]]), at), axis=-1)
+    core = jnp.maximum(core, 0) + wing
+    return Factors(even[0], even[1], core[0], core[1], jnp.moveaxis(core[2:], 0, -2), far)
 
 
 def reflecting(state: LobsterState, place: Array) -> Array:

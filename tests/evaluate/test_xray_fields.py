@@ -9,10 +9,11 @@ from tests.train.detector.made_up import lit, psf_of
 from tests.train.detector.test_catalogue import made
 from twin.evaluate import config as benchmarks
 from twin.evaluate.image_spread import ImageSpread
-from twin.evaluate.xray_fields import ARTEFACT, Field, Tally, away, matched, peaks
+from twin.evaluate.xray_fields import ARTEFACT, Field, Tally, away, peaks
 from twin.evaluate.xray_fields_page import picture, render
 from twin.metrics import Estimate
 from twin.train.detector.network import MEASURED
+from twin.train.detector.scores import pairs
 
 WIDTH = 4.5
 
@@ -39,10 +40,10 @@ def test_distance_from_arms() -> None:
 
 
 def test_matching() -> None:
-    field = one([10.0, 20.0], [10.0, 20.0], [])
-    of = matched(np.array([10.5, 10.1, 20.0]), np.array([10.0, 10.0, 21.0]), field, 0.67)
+    x, y = np.array([10.0, 20.0]), np.array([10.0, 20.0])
+    of = pairs(np.array([10.5, 10.1, 20.0]), np.array([10.0, 10.0, 21.0]), x, y, 0.67)
     assert of.tolist() == [0, -1, -1]
-    assert matched(np.array([5.0]), np.array([5.0]), one([], [], []), 1.0).tolist() == [-1]
+    assert pairs(np.array([5.0]), np.array([5.0]), x[:0], y[:0], 1.0).tolist() == [-1]
 
 
 def test_peaks_that_a_plain_test_would_list() -> None:

@@ -23,6 +23,7 @@ from twin.train.detector.fields import CHUNK, background_shape, preparer, source
 from twin.train.detector.front import CHANNELS
 from twin.train.detector.model import Detector
 from twin.train.detector.network import MEASURED
+from twin.train.detector.scores import pairs
 
 LEVELS = {"68": 1.0, "95": 1.959964}
 ARTEFACT = 5.0  # standard deviations
@@ -133,17 +134,6 @@ def away(x: np.ndarray, y: np.ndarray, one: Field, width: float) -> np.ndarray:
     return np.asarray(np.where(own, np.inf, apart).min(1))
 
 
-def matched(x: np.ndarray, y: np.ndarray, one: Field, radius: float) -> np.ndarray:
-    """(k,) number of the true source of each detection, the first first, each once; -1: none. radius [bin]."""
-    of, free = np.full(len(x), -1), np.ones(len(one.x), bool)
-    for k in range(len(x)):
-        distance = np.where(free, np.hypot(one.x - x[k], one.y - y[k]), np.inf)
-        if len(distance) and distance.min() < radius:
-            of[k] = int(distance.argmin())
-            free[of[k]] = False
-    return of
-
-
 def run(
     model: Detector, recipe: XrayRecipe, config: XrayFields, say: Callable[[str], None] = lambda text: None
 ) -> tuple[Found, dict[str, int], list[Column]]:
@@ -154,7 +144,7 @@ def run(
     kept: list[tuple[Field, Sources, np.ndarray]] = []
     for one in fields(model, recipe, config, say):
         found = one.found.above(model.threshold)
-        of = matched(found.x, found.y, one, config.radius / width)
+        of = pairs(found.x, found.y, one.x, one.y, config.radius / width)
         flux = np.exp(found.log_counts) / (per_mcrab * one.exposure)
         half = "outside" if one.outside else "inside"
         clear = away(found.x, found.y, one, width) > config.arms
@@ -252,7 +242,7 @@ def against_likelihood(
             known = known + counts * light(one.row, x, y)
         found = detect(one.frame, known, 3.0, ImageSpread(one.psf, len(shape)))
         found = found.take(_far(np.stack([found.x, found.y], 1), one.x[told], one.y[told], OWN / width))
-        of = matched(found.x, found.y, one, config.radius / width)
+        of = pairs(found.x, found.y, one.x, one.y, config.radius / width)
         lists.append((found.significance, of, told))
         significance += found.significance[of < 0].tolist()
     say(f"likelihood ratio: {len(kept) / (time.monotonic() - began):.1f} fields/s")

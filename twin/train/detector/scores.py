@@ -24,14 +24,20 @@ class Match:
 
 
 def match(found: Sources, x: np.ndarray, y: np.ndarray, radius: float = RADIUS) -> Match:
-    """Pairs within `radius`, the most probable source first, each true one (k,) once."""
-    of, free = np.full(len(found), -1), np.ones(len(x), bool)
-    for k in range(len(found)):
-        distance = np.where(free, np.hypot(x - found.x[k], y - found.y[k]), np.inf)
-        if len(x) and distance.min() < radius:
+    """`pairs` of the sources found, the most probable first."""
+    return Match(found, pairs(found.x, found.y, x, y, radius))
+
+
+def pairs(x: np.ndarray, y: np.ndarray, true_x: np.ndarray, true_y: np.ndarray, radius: float) -> np.ndarray:
+    """(k,) number of the true source within `radius` of each place x, y (k,), -1 for none: the first place first, each
+    true one once."""
+    of, free = np.full(len(x), -1), np.ones(len(true_x), bool)
+    for k in range(len(x)):
+        distance = np.where(free, np.hypot(true_x - x[k], true_y - y[k]), np.inf)
+        if len(distance) and distance.min() < radius:
             of[k] = int(distance.argmin())
             free[of[k]] = False
-    return Match(found, of)
+    return of
 
 
 def threshold(matches: list[Match], purity: float = PURITY) -> float:

@@ -18,7 +18,7 @@ from twin.io.xray import Tangent, bin_events, open_events, read_count_image
 from twin.io.xray.hdus import walk
 from twin.recipe.xray import XrayRecipe
 from twin.schema import UserError
-from twin.train.detector.catalogue import Sources, counts_in_subtiles, poisson_residual, sources
+from twin.train.detector.catalogue import Sources, expected_number, poisson_residual, sources
 from twin.train.detector.front import Found
 from twin.train.detector.model import Detector
 
@@ -209,10 +209,10 @@ def search(
     expected = model_image(found.above(SURE), fit, psf, shape)
     counts = image.counts.sum(0)
     residual = poisson_residual(counts, expected)
-    mean, sigma = counts_in_subtiles(said)
+    mean, sigma = expected_number(said)
     told = {
         "background": f"{float(fit.background):.4g} counts a bin",
-        "number of sources": f"{mean[0]:.1f} +- {sigma[0]:.1f} by the subtiles' probabilities",
+        "number of sources": f"{mean[0]:.1f} +- {sigma[0]:.1f} by the candidates' probabilities",
         "residuals": f"rms {residual.std():.2f}, largest {np.abs(residual).max():.1f}, in tiles of 4 x 4 bins "
                      f"({int((np.abs(residual) > FAULT).sum())} beyond {FAULT:g})",
     }  # fmt: skip

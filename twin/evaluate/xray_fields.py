@@ -19,8 +19,7 @@ from twin.io.atomic import make_folder, plain_disk_errors, write_text
 from twin.metrics import Estimate, binomial_interval
 from twin.recipe.xray import XrayRecipe
 from twin.train.detector.catalogue import Sources, sources
-from twin.train.detector.fields import CHUNK, background_shape, preparer, sources_of
-from twin.train.detector.front import CHANNELS
+from twin.train.detector.fields import CHUNK, background_shape, prepared, preparer, sources_of
 from twin.train.detector.model import Detector
 from twin.train.detector.network import MEASURED
 from twin.train.detector.scores import pairs
@@ -77,8 +76,8 @@ class Tally:
 
 def fields(model: Detector, recipe: XrayRecipe, config: XrayFields, say: Callable[[str], None]) -> Iterator[Field]:
     """The fields of the benchmark, searched."""
-    n, width = recipe.frame.bins, recipe.pixel_scale / 60
-    prepare, shape = preparer(n, model.config.arms, 0.0), background_shape(recipe)
+    width = recipe.pixel_scale / 60
+    prepare, shape = preparer(plain=True), background_shape(recipe)
     names = {array.name: array for array in recipe.spec.arrays}
     column = {name: k for k, name in enumerate(names["label/sources"].coords["field"])}
     channel = {name: k for k, name in enumerate(names["telemetry"].coords["channel"])}
@@ -90,11 +89,10 @@ def fields(model: Detector, recipe: XrayRecipe, config: XrayFields, say: Callabl
         began = time.monotonic()
         arrays = recipe.shard(config.seed, start // whole, whole)
         truth, counts, there = sources_of(recipe, arrays)
-        keys = np.zeros((whole, 2), np.uint32)
         psf = arrays["input/psf"].astype(np.float32)
-        maps = np.asarray(prepare(shape, keys, arrays["frame"], psf, truth, counts, there)[0], np.float32)
-        said = model.networks.predict(model.weights, maps).widened(model.widen)
-        plain = np.asarray(maps[..., CHANNELS.index("plain")])
+        found, plain = prepared(prepare, shape, arrays)
+        said = model.networks.predict(model.weights, found.features, found.base, found.sigma, found.there)
+        said = said.widened(model.widen)
         for k in range(min(whole, config.n - start)):
             listed = arrays["label/sources"][k][there[k]]
             drawn = arrays["truth"][k]
@@ -113,13 +111,12 @@ def fields(model: Detector, recipe: XrayRecipe, config: XrayFields, say: Callabl
         say(f"{done} of {config.n} fields, {whole / (time.monotonic() - began):.0f}/s")
 
 
-def peaks(calm: np.ndarray) -> np.ndarray:
-    """(j, 2) x, y [bin] of greatest scores within a bin that a test without bright sources would list; `calm`: the map
-    that the network is shown, 5 asinh(z / 5)."""
-    padded = np.pad(calm, 1, constant_values=-np.inf)
-    n = len(calm)
+def peaks(z: np.ndarray) -> np.ndarray:
+    """(j, 2) x, y [bin] of greatest scores z (y, x) within a bin that a test without bright sources would list."""
+    padded = np.pad(z, 1, constant_values=-np.inf)
+    n = len(z)
     around = [padded[i : i + n, j : j + n] for i in range(3) for j in range(3) if (i, j) != (1, 1)]
-    top = (calm > 5 * np.arcsinh(ARTEFACT / 5)) & (calm >= np.max(around, 0))
+    top = (z > ARTEFACT) & (z >= np.max(around, 0))
     return np.argwhere(top)[:, ::-1].astype(float)
 
 

@@ -79,15 +79,6 @@ def test_bright_sources_are_fitted_with_what_their_arms_hide() -> None:
     assert np.asarray(plain)[away].max() > 20
 
 
-def test_a_source_brighter_than_any_model_of_it() -> None:
-    """Counts of another PSF, 10 per cent wider, by the hundred thousand: numbers all the same."""
-    frame = 200000 * lit(7.3, 9.6, N, 0.0, 1.1 * WIDE) + 0.3
-    counts = np.random.default_rng(5).poisson(frame).astype(np.float32)
-    maps, found = jax.jit(front.features)(np.stack([counts, counts]), psf_of(N, 0.0, WIDE), SHAPE)
-    assert np.all(np.isfinite(np.asarray(maps, np.float16)))
-    assert float(found.counts[0]) == pytest.approx(400000, rel=0.05)
-
-
 def test_an_empty_image() -> None:
     found = jax.jit(lambda n: front.bright_sources(n, kernel(), SHAPE))(np.zeros((N, N), np.float32))
     assert int(found.number) == 0

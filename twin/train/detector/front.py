@@ -26,8 +26,6 @@ FINE = 2  # parts a bin, along each axis, in which PSFs are given
 _NEAR = 2.0  # [bin] that places may move from the bin they were found in
 _LEAST = 1e-3  # counts a bin that the model never goes below
 
-CHANNELS = ("counts", "model", "score", "plain", "soft", "hard", "estimate", "bright", "bright_x", "bright_y")
-
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -216,39 +214,6 @@ def bright_sources(counts: Array, k: Kernel, shape: Array) -> Found:
     return jax.lax.cond(found.number > 0, lambda s: scored(_fluxes(counts, shape, rounds(s, 0))), lambda s: s, found)
 
 
-def features(frame: Array, psf: Array, shape: Array) -> tuple[Array, Found]:
-    """What the network sees of a frame (band, y, x), (y, x, CHANNELS), and the fit of its bright sources.
-
-    psf    (side, side) of a source in the middle, all bands together, in `FINE` parts a bin, normalised to all of its
-           light
-    shape  (y, x) background's relative brightness, of mean 1
-    """
-    n = frame.shape[-1]
-    k = kernel(psf, n)
-    counts = jnp.sum(frame, 0)
-    fit = bright_sources(counts, k, shape)
-    plain, _ = score(counts, jnp.maximum(fit.background * shape, _LEAST), k)
-    share = jnp.maximum(jnp.sum(frame, (1, 2)), 1.0)
-    share = share / jnp.sum(share)
-    bands = [score(band, jnp.maximum(fit.model * part, _LEAST), k)[0] for band, part in
-             ((frame[0], share[0]), (frame[-1], share[-1]))]  # fmt: skip
-    bright = jnp.zeros((3, n, n))
-    row, column = jnp.rint(fit.y).astype(jnp.int32), jnp.rint(fit.x).astype(jnp.int32)
-    there = fit.counts > 0
-    values = jnp.stack([jnp.log1p(fit.counts), fit.x - column, fit.y - row]) * there
-    bright = bright.at[:, row, column].add(values, mode="drop")
-    maps = [
-        2 * (jnp.sqrt(counts + 0.375) - jnp.sqrt(fit.model + 0.375)),
-        jnp.log(fit.model),
-        _calm(fit.z),
-        _calm(plain),
-        *(_calm(v) for v in bands),
-        jnp.log1p(jnp.maximum(fit.estimate, 0.0)),
-        *bright,
-    ]
-    return jnp.stack(maps, -1), fit
-
-
-def _calm(z: Array) -> Array:
+def calm(z: Array) -> Array:
     """Linear to 5 standard deviations, then logarithmic."""
     return 5 * jnp.arcsinh(z * 0.2)

@@ -270,6 +270,7 @@ def judge(
     model = Detector.load(folder)
     recipe = load_recipe(config.recipe)
     assert isinstance(recipe, XrayRecipe)
+    recipe = recipe.timed(model.config.slices)
     metrics, counts, columns = run(model, recipe, config, say)
     about = {"model": Path(folder).name, "data": f"simulated, seed {config.seed}", "twin": twin.__version__}
     page = render(config, metrics, counts, columns, about)

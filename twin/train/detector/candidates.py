@@ -21,15 +21,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from twin.train.detector.front import MOST, Found, Kernel, calm, score, source_image
+from twin.train.detector.front import MOST, Found, Kernel, calm, score, source_image, source_slopes
 
 ROOM = 64  # candidates of an image, the bright ones first
-LOOK = 3.2  # standard deviations of the matched filter from which a peak is a candidate
+LOOK = 3.0  # standard deviations of the matched filter from which a peak is looked at
+FAINT = 3.3  # root of TS from which it is a candidate
 LIMIT = 5.0  # standard deviations of the source whose likelihood ratio the weights are
 CORE = 4  # [bin] about the source where the matched filter has weights
 RADIUS = 6  # [bin] of the window to which a candidate is fitted
 PATCH = 4  # [bin] about the candidate that the network is shown
-_STEPS, _REACH = 6, 1.5  # of the fit; [bin] from the peak that it may go
+_STEPS, _REACH = (3, 4), 1.5  # of the two fits; [bin] from the peak that they may go
 _SAME = 1.0  # [bin] between candidates that are one
 _LEAST = 1e-3
 _SIDE = 2 * RADIUS + 1
@@ -61,7 +62,7 @@ class Candidates(NamedTuple):
 
 
 class _Fit(NamedTuple):
-    """Of one candidate: place in its window, counts, PSF, and expected counts without it and with it (side, side)."""
+    """Of each candidate: place in its window, counts, PSF, and expected counts without it and with it (side, side)."""
 
     x: Array
     y: Array
@@ -141,10 +142,11 @@ def candidates(bands: Array, times: Array, psf: Array, shape: Array, k: Kernel, 
     guess = jnp.sum((data - known)[near], (1, 2)) / jnp.sum(first[near], (1, 2))
     guess = jnp.maximum(jnp.where(is_bright, own, guess), 2.0)
 
-    one = jax.vmap(lambda *a: _fitted(k, *a))
-    found = one(data, mask, known, start_x, start_y, guess)
+    begin = start_x, start_y
+    found = _fitted(k, data, mask, known, begin, (start_x, start_y, guess), _STEPS[0])
     others = _others(found, there & ~is_bright, known, mask, data, x0, y0, n)
-    found = one(data, mask, jnp.maximum(known + others, _LEAST), start_x, start_y, found.counts)
+    again = found.x, found.y, found.counts
+    found = _fitted(k, data, mask, jnp.maximum(known + others, _LEAST), begin, again, _STEPS[1])
 
     x, y = found.x - RADIUS + x0, found.y - RADIUS + y0
     gain = found.counts[:, None, None] * found.psf
@@ -152,13 +154,13 @@ def candidates(bands: Array, times: Array, psf: Array, shape: Array, k: Kernel, 
     ts = jnp.sum(each, (1, 2))
     apart = jnp.hypot(x[:, None] - x, y[:, None] - y)
     stronger = (ts[None] > ts[:, None]) & there[None]
-    there &= ~jnp.any(stronger & (apart < _SAME), 1)
+    there &= ~jnp.any(stronger & (apart < _SAME), 1) & (ts > FAINT**2)
     light = jnp.maximum(on_image(psf, x, y, n, k.fine), 1e-3)
 
     inverse = mask / found.model
     errors = [jax.lax.rsqrt(jnp.maximum(jnp.sum(found.psf**2 * inverse, (1, 2)), 1e-12))]
-    for dx, dy in ((0.25, 0.0), (0.0, 0.25)):
-        slope = 2 * (window_psf(found.x + dx, found.y + dy) - window_psf(found.x - dx, found.y - dy))
+    _, *slopes = jax.vmap(lambda x, y: source_slopes(k, x, y, _SIDE))(found.x, found.y)
+    for slope in slopes:
         strong = found.counts**2 * jnp.sum(slope**2 * inverse, (1, 2))
         errors.append(jnp.minimum(jax.lax.rsqrt(jnp.maximum(strong, 1e-12)), 2.0))
     relative = jnp.minimum(errors[0] / found.counts, 3.0)
@@ -190,34 +192,35 @@ def candidates(bands: Array, times: Array, psf: Array, shape: Array, k: Kernel, 
     return Candidates(jnp.concatenate([scalars, shown], 1), base, sigma, there, lit)
 
 
-def _fitted(k: Kernel, data: Array, mask: Array, without: Array, x: Array, y: Array, counts: Array) -> _Fit:
-    """Place and counts of greatest likelihood in a window."""
-    begin = x, y
+def _fitted(
+    k: Kernel, data: Array, mask: Array, without: Array, begin: tuple[Array, Array],
+    start: tuple[Array, Array, Array], steps: int,
+) -> _Fit:  # fmt: skip
+    """Places and counts of greatest likelihood in windows: Fisher's scoring, counts twice a step."""
 
-    def psf(x: Array, y: Array) -> Array:
-        return source_image(k, x, y, _SIDE)
+    def of(image: Array) -> Array:
+        return jnp.sum(image, (1, 2))
 
     def step(_: int, a: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         x, y, c = a
-        p = psf(x, y)
+        p, *slopes = jax.vmap(lambda x, y: source_slopes(k, x, y, _SIDE))(x, y)
         for _ in range(2):
-            m = jnp.maximum(without + c * p, _LEAST)
-            score = jnp.sum(mask * p * (data / m - 1))
-            c = jnp.clip(c + score / jnp.maximum(jnp.sum(mask * p * p / m), 1e-9), 0.4 * c, 2.5 * c)
+            m = jnp.maximum(without + c[:, None, None] * p, _LEAST)
+            score = of(mask * p * (data / m - 1))
+            c = jnp.clip(c + score / jnp.maximum(of(mask * p * p / m), 1e-9), 0.4 * c, 2.5 * c)
             c = jnp.maximum(c, 0.3)
-        m = jnp.maximum(without + c * p, _LEAST)
+        m = jnp.maximum(without + c[:, None, None] * p, _LEAST)
         ratio, weight = mask * (data / m - 1), mask / m
         moved = []
-        for now, first, (dx, dy) in zip((x, y), begin, ((0.25, 0.0), (0.0, 0.25)), strict=True):
-            slope = 2 * (psf(x + dx, y + dy) - psf(x - dx, y - dy))
-            stiff = jnp.maximum(c * jnp.sum(slope * slope * weight), 1e-6)
-            move = jnp.clip(jnp.sum(slope * ratio) / stiff, -0.4, 0.4)
+        for now, first, slope in zip((x, y), begin, slopes, strict=True):
+            stiff = jnp.maximum(c * of(slope * slope * weight), 1e-6)
+            move = jnp.clip(of(slope * ratio) / stiff, -0.4, 0.4)
             moved.append(jnp.clip(now + move, first - _REACH, first + _REACH))
         return moved[0], moved[1], c
 
-    x, y, counts = jax.lax.fori_loop(0, _STEPS, step, (x, y, counts))
-    p = psf(x, y)
-    return _Fit(x, y, counts, p, without, jnp.maximum(without + counts * p, _LEAST))
+    x, y, counts = jax.lax.fori_loop(0, steps, step, start)
+    p = jax.vmap(lambda x, y: source_image(k, x, y, _SIDE))(x, y)
+    return _Fit(x, y, counts, p, without, jnp.maximum(without + counts[:, None, None] * p, _LEAST))
 
 
 def _others(
@@ -277,7 +280,7 @@ def _parts(found: _Fit, bands: Array, times: Array, fit: Found, windows: object,
         def one(image: Array, part: Array) -> tuple[Array, Array]:
             data = windows(image, 0.0)  # type: ignore[operator]
             c = part * found.counts
-            for _ in range(4):
+            for _ in range(3):
                 m = jnp.maximum(part * found.without + c[:, None, None] * found.psf, _LEAST)
                 score = jnp.sum(mask * found.psf * (data / m - 1), (1, 2))
                 stiff = jnp.maximum(jnp.sum(mask * found.psf**2 / m, (1, 2)), 1e-9)

@@ -17,6 +17,7 @@ class DetectorConfig(Section):
                  calibration
     batch        candidates a step;  steps, minutes, learning_rate, weight_decay, clip, warmup, ema   as of any training
     width, blocks  width and residual blocks of the network
+    slices       parts of the exposure in which the counts are shown as well; 0: time is not looked at
     blind        share of candidates shown without energies, and without times: images may have neither
     """
 
@@ -33,6 +34,7 @@ class DetectorConfig(Section):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.998
     width: Annotated[int, Field(ge=8, multiple_of=8)] = 128
     blocks: Annotated[int, Field(ge=1, le=16)] = 3
+    slices: Annotated[int, Field(ge=0, le=64)] = 8
     blind: Probability = 0.15
     minutes: Positive = 60.0
     checkpoint_seconds: Positive = 90.0

@@ -47,6 +47,12 @@ def sources_of(recipe: ShardSource, arrays: Arrays) -> tuple[np.ndarray, np.ndar
     return truth, np.where(there, column["counts"], 0).astype(np.float32), there & inside
 
 
+def with_times(recipe: ShardSource, slices: int) -> ShardSource:
+    """A recipe's fields in slices of time as well, where it can make them."""
+    timed = getattr(recipe, "timed", None)
+    return recipe if timed is None else timed(slices)
+
+
 def slices_of(arrays: Arrays) -> np.ndarray:
     """(n, slice, y, x) counts in slices of time; none where the recipe has none."""
     frame = arrays["frame"]

@@ -16,7 +16,7 @@ from twin.schema import UserError
 from twin.train.detector import scores
 from twin.train.detector.catalogue import sources
 from twin.train.detector.config import DetectorConfig
-from twin.train.detector.fields import candidate_batches, simulate_fields
+from twin.train.detector.fields import candidate_batches, simulate_fields, with_times
 from twin.train.detector.model import Detector, Detectors, Said, detector_config, detectors, save
 from twin.train.fit import begin, run
 from twin.train.folder import RUN, prepare_folder, withdraw
@@ -37,6 +37,7 @@ def train_detector(
     out = Path(out)
     begun = {"recipe_sha256": recipe.sha256, "train": config.model_dump(mode="json"), "seed": seed,
              "twin": twin.__version__}  # fmt: skip
+    fields = with_times(recipe, config.slices)
     existed = out.is_dir()
     if prepare_folder(out, begun, resume):
         return Detector.load(out)
@@ -47,7 +48,7 @@ def train_detector(
         batches: Any = iter(())
         if first < config.steps:
             with Bar(f"simulating {recipe.name}", config.samples, progress) as bar:
-                pool = simulate_fields(recipe, seed, config.samples, 0, bar.advance)
+                pool = simulate_fields(fields, seed, config.samples, 0, bar.advance)
             batches = candidate_batches(pool, config, seed, first)
         with Bar("training", config.steps, progress, frames=config.members * config.batch, done=first) as bar:
             state = run(networks, keys, first, state, batches, checkpoints, bar)
@@ -58,7 +59,7 @@ def train_detector(
     finally:
         checkpoints.close()
     with Bar("simulating held-out fields", config.validation, progress) as bar:
-        held = simulate_fields(recipe, seed, config.validation, VALIDATION_SHARD, bar.advance)
+        held = simulate_fields(fields, seed, config.validation, VALIDATION_SHARD, bar.advance)
     metrics, least, widen = judge(networks, state.mean, held)
     metrics["seconds_of_last_run"] = round(time.monotonic() - started, 1)
     save(out, recipe, state.mean, metrics, _card(recipe, config, metrics, least), begun, threshold=least, widen=widen)

@@ -58,7 +58,9 @@ class Told:
 
     threshold, bands = 0.5, ("soft", "medium", "hard")
 
-    def predict(self, frames: np.ndarray, psfs: np.ndarray, shape: np.ndarray, times: Any = None) -> tuple[Said, list[Any]]:
+    def predict(
+        self, frames: np.ndarray, psfs: np.ndarray, shape: np.ndarray, times: Any = None
+    ) -> tuple[Said, list[Any]]:
         import jax
         import jax.numpy as jnp
 

@@ -105,7 +105,10 @@ class Telescope:
 
 
 def images(path: Path, recipe: XrayRecipe, slices: int = 0) -> Iterator[Image]:
-    """What a path holds, event lists and datasets in so many slices of time as well, where these have them. Raises UserError for what is no dataset, event list or count image that can be used."""
+    """What a path holds, event lists and datasets in so many slices of time as well, where these have them.
+
+    Raises UserError for what is no dataset, event list or count image that can be used.
+    """
     if (path / "zarr.json").exists():
         dataset = open_dataset(path)
         if tuple(dataset.attrs.get("bands", ())) != tuple(recipe.bands):
@@ -113,7 +116,8 @@ def images(path: Path, recipe: XrayRecipe, slices: int = 0) -> Iterator[Image]:
         if "input/psf" not in dataset.names:
             raise UserError("has no PSF image of each sample", file=path, key="input/psf")
         width, column = float(dataset.attrs["pixel_scale"]) / 60, dataset.coordinate("channel").index("exposure")
-        timed = slices > 0 and "input/times" in dataset.names and dataset["input/times"].shape[1] == slices
+        timed = slices > 0 and "input/times" in dataset.names
+        timed = timed and dataset.read("input/times", 0, 1).shape[1] == slices
         for k in range(dataset.n):
             frame, psf, row = (dataset.read(name, k, k + 1)[0] for name in ("frame", "input/psf", "telemetry"))
             times = dataset.read("input/times", k, k + 1)[0] if timed else None

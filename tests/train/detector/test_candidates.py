@@ -156,7 +156,9 @@ def test_what_the_answers_are() -> None:
     base = np.array([[10, 10, 4], [10.3, 10, 4], [30, 30, 3], [20, 20, 2], [5, 5, 2]], np.float32)
     features = np.zeros((5, FEATURES), np.float16)
     features[:, 0] = 9, 8, 7, 6, 5
-    found = Candidates(features, base, np.full((5, 3), 0.1, np.float32), np.arange(5) < 4, np.array([0, 0, 0, 1, 0]) > 0)
+    found = Candidates(
+        features, base, np.full((5, 3), 0.1, np.float32), np.arange(5) < 4, np.array([0, 0, 0, 1, 0]) > 0
+    )
     truth = np.array([[10.1, 10, 4.2, 0.6, 0.5], [30.9, 30, 3, 0, 0], [5, 5, 2, 0, 0]], np.float32)
     kind, target = answers(found, truth, np.ones(3, bool))
     assert kind.tolist() == [SOURCE, NOTHING, NOTHING, ARTEFACT, NOTHING]

@@ -10,6 +10,7 @@ from twin.train.detector.catalogue import Sources, expected_number, poisson_resi
 from twin.train.detector.model import Said
 from twin.train.detector.network import MEASURED
 
+
 def said(*placed: tuple[float, float, float]) -> Said:
     """One field; each (probability, x, y) of a candidate, after one that is none."""
     p = np.zeros((1, len(placed) + 1, 3), np.float32)

@@ -14,7 +14,7 @@ that a network need not have seen every background and every PSF.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,11 +54,11 @@ class Candidates(NamedTuple):
     there, lit    (ROOM,) whether it is a candidate; whether bright sources shine there
     """
 
-    features: Array
-    base: Array
-    sigma: Array
-    there: Array
-    lit: Array
+    features: Any  # arrays of JAX or of NumPy
+    base: Any
+    sigma: Any
+    there: Any
+    lit: Any
 
 
 class _Fit(NamedTuple):
@@ -223,9 +223,7 @@ def _fitted(
     return _Fit(x, y, counts, p, without, jnp.maximum(without + counts[:, None, None] * p, _LEAST))
 
 
-def _others(
-    found: _Fit, there: Array, known: Array, mask: Array, data: Array, x0: Array, y0: Array, n: int
-) -> Array:
+def _others(found: _Fit, there: Array, known: Array, mask: Array, data: Array, x0: Array, y0: Array, n: int) -> Array:
     """(ROOM, side, side) light of the other sure candidates in each window."""
     ts = jnp.sum(2 * mask * (data * jnp.log(found.model / known) - found.counts[:, None, None] * found.psf), (1, 2))
     sure = there & (ts > LIMIT**2)
@@ -307,9 +305,7 @@ def _parts(found: _Fit, bands: Array, times: Array, fit: Found, windows: object,
     noise = jnp.mean((sigma * number) ** 2, 0)
     swing = jnp.mean(off**2, 0) - noise
     there = jnp.sum(times) > 0
-    return out | told(
-        "timed", there, calm(swing), jnp.log(noise + 1e-3), calm(jnp.max((part - 1 / number) / sigma, 0))
-    )
+    return out | told("timed", there, calm(swing), jnp.log(noise + 1e-3), calm(jnp.max((part - 1 / number) / sigma, 0)))
 
 
 def _deviance(n: Array, m: Array) -> Array:

@@ -143,7 +143,7 @@ def background_shape(recipe: ShardSource) -> np.ndarray:
 
 
 def candidate_batches(pool: Arrays, config: DetectorConfig, seed: int, start: int) -> Iterator[Arrays]:
-    """Arrays (member, batch, ...) from step `start` on, flipped, turned and blinded: a pure function of (seed, step)."""
+    """Arrays (member, batch, ...) from step `start` on, flipped, turned, blinded: a pure function of (seed, step)."""
     n, batch = len(pool["kind"]), config.batch
     for step in range(start, config.steps):
         rng = np.random.default_rng([seed, step])

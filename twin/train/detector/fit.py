@@ -102,7 +102,7 @@ def said_of(networks: Detectors, weights: Any, held: dict[str, np.ndarray]) -> S
         out[there] = held[name]
         return out
 
-    return networks.predict(weights, *(unfolded(name) for name in ("features", "base", "sigma")), there)
+    return networks.predict(weights, unfolded("features"), unfolded("base"), unfolded("sigma"), there)
 
 
 def _card(recipe: ShardSource, config: DetectorConfig, metrics: dict[str, Any], least: float) -> str:

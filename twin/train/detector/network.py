@@ -29,8 +29,12 @@ class DetectorNet(nnx.Module):
     def __init__(self, config: DetectorConfig, rngs: nnx.Rngs) -> None:
         width = config.width
         self.first = nnx.Linear(FEATURES, width, rngs=rngs)
-        self.blocks = nnx.List([nnx.List([nnx.LayerNorm(width, rngs=rngs), nnx.Linear(width, width, rngs=rngs),
-                                          nnx.Linear(width, width, rngs=rngs)]) for _ in range(config.blocks)])  # fmt: skip
+
+        def block() -> nnx.List:
+            linear = [nnx.Linear(width, width, rngs=rngs) for _ in range(2)]
+            return nnx.List([nnx.LayerNorm(width, rngs=rngs), *linear])
+
+        self.blocks = nnx.List([block() for _ in range(config.blocks)])
         self.norm = nnx.LayerNorm(width, rngs=rngs)
         self.head = nnx.Linear(width, OUTPUTS, rngs=rngs)
 
@@ -77,7 +81,7 @@ def loss(output: Array, kind: Array, target: Array) -> dict[str, Array]:
 
 
 def turned(arrays: dict[str, np.ndarray], way: int) -> dict[str, np.ndarray]:
-    """One of the eight flips and quarter turns of candidates' "features" (..., FEATURES) and "target" (..., MEASURED)."""
+    """One of the eight flips and quarter turns of candidates: "features" (..., FEATURES), "target" (..., MEASURED)."""
     features, target = arrays["features"].copy(), arrays["target"].copy()
     side, many = 2 * PATCH + 1, len(SCALARS)
     patches = features[..., many:].reshape(*features.shape[:-1], len(PATCHES), side, side)

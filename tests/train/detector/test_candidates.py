@@ -13,7 +13,7 @@ import pytest
 from tests.train.detector.made_up import lit, psf_of
 from twin.train.detector import front
 from twin.train.detector.candidates import FEATURES, SCALARS, Candidates, found_in, matched, on_image
-from twin.train.detector.fields import answers
+from twin.train.detector.fields import answers, mistaken
 from twin.train.detector.network import ARTEFACT, FLAGS, MEASURED, NOTHING, SOURCE, blinded, laws, loss, turned
 
 N, WIDE = 48, 0.45
@@ -220,3 +220,14 @@ def test_images_of_nothing(counts: float) -> None:
     found = searched(np.full((2, N, N), counts))
     assert not found.there.any()
     assert np.isfinite(found.features).all()
+
+
+def test_mistaken_psfs_are_between_two() -> None:
+    """About half of them their own; all of the same light; at the most the share that is asked for of another."""
+    own = np.eye(64, dtype=np.float16)[:, None, :]
+    told = mistaken(own, np.random.default_rng(3), 0.4)
+    share = 1 - told[np.arange(64), 0, np.arange(64)]
+    assert told.sum((1, 2)) == pytest.approx(1)
+    assert share.max() <= 0.4
+    assert 0.3 < (share > 0).mean() < 0.7
+    assert np.array_equal(mistaken(own, np.random.default_rng(3), 0.0), own.astype(np.float32))

@@ -86,7 +86,7 @@ def prepared(prepare: Callable[..., Any], shape: np.ndarray, arrays: Arrays) -> 
 
 
 def mistaken(psf: np.ndarray, rng: np.random.Generator, most: float) -> np.ndarray:
-    """PSFs (n, side, side), to every second of which, on the mean, a share up to `most` of another one's is mixed, moved
+    """PSFs (n, side, side), to half of which, on the mean, a share up to `most` of another one's is mixed, moved
     by a part of a bin at the most: a core that is lopsided."""
     share = np.maximum(rng.uniform(-most, most, len(psf)), 0).astype(np.float32)
     psf, other = psf.astype(np.float32), rng.permutation(len(psf))

@@ -231,3 +231,12 @@ def test_mistaken_psfs_are_between_two() -> None:
     assert share.max() <= 0.4
     assert 0.3 < (share > 0).mean() < 0.7
     assert np.array_equal(mistaken(own, np.random.default_rng(3), 0.0), own.astype(np.float32))
+
+
+def test_a_list_of_a_region_alone() -> None:
+    """Counts within 2 bins of a source and nowhere else, as lists of a region have them: numbers all the same."""
+    inside = np.hypot(np.arange(N)[None] - 20.3, np.arange(N)[:, None] - 25.1) < 2
+    found = searched(drawn(8, expected((20.3, 25.1, 300))) * inside)
+    assert np.isfinite(found.features[found.there]).all()
+    assert np.isfinite(found.base[found.there]).all()
+    nearest(found, 20.3, 25.1)

@@ -168,7 +168,7 @@ def _binned(path: Path, recipe: XrayRecipe, slices: int) -> Image:
         log.warning("%s: events reach beyond the %d x %d bins that are searched", path, n, n)
     if np.all(high - low < PART * n * size):
         log.warning(
-            "%s: events fill a part of the %d x %d bins that are searched; the rest is taken as dark", path, n, n
+            "%s: events fill a part of the %d x %d bins that are searched, the rest is taken as dark", path, n, n
         )
     bands, keV = [], recipe.config.sensor.channel * 1e-3
     sky = None

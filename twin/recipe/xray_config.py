@@ -12,7 +12,7 @@ from twin.observatory.lobster.telescope import Lobster, load_lobster
 from twin.observatory.xray import BackgroundConfig, SensorConfig
 from twin.priors.laws import Law
 from twin.priors.sites import misfit
-from twin.priors.xray.field import CLASSES, SkyConfig
+from twin.priors.xray.config import CLASSES, SkyConfig
 from twin.schema import Node, UserError, load_yaml, quantity, suggest, validate
 from twin.simulators.lobster.field import CONDITIONS, OPTICS
 
@@ -55,7 +55,8 @@ class XrayConfig(_Strict):
     events     whether the events themselves are kept, as Parquet
     response   RMF file in place of the sensor's built one
     classes    shares of fields: `field`, `crab` (with a Crab-bright source), `stray` (with one just outside)
-    telemetry  laws of the channels; optics without a law are as the instrument's YAML has them
+    telemetry  laws of the channels; optics without a law are as the instrument's YAML has them. `table`: a file of
+               exposures, whose columns stand in place of the laws of their names (`twin.recipe.xray_exposures`)
     outside    laws in place of those in telemetry, in every second pointing: for frozen test recipes
     pixels     flickering pixels that a frame may have
     """
@@ -69,7 +70,7 @@ class XrayConfig(_Strict):
     response: str | None = None
     classes: dict[str, float]
     pointing: PointingConfig = PointingConfig()
-    telemetry: dict[str, Law]
+    telemetry: dict[str, Law | str]
     outside: dict[str, Law] = {}
     sky: SkyConfig
     background: BackgroundConfig = BackgroundConfig()
@@ -77,6 +78,17 @@ class XrayConfig(_Strict):
     pixels: int = Field(2, ge=0, le=64)
     list: ListConfig = ListConfig()
     train: dict[str, Any] = {}
+
+    @property
+    def laws(self) -> dict[str, Law]:
+        """Of the telemetry."""
+        return {name: law for name, law in self.telemetry.items() if not isinstance(law, str)}
+
+    @property
+    def table(self) -> str | None:
+        """The file of exposures."""
+        found = self.telemetry.get("table")
+        return found if isinstance(found, str) else None
 
 
 def is_xray(node: Node) -> bool:
@@ -113,16 +125,17 @@ def read_xray(node: Node) -> XrayConfig:
     sites = OPTICS | CONDITIONS
     for section in ("telemetry", "outside"):
         for name, law in getattr(config, section).items():
+            if (section, name) == ("telemetry", "table") and isinstance(law, str):
+                continue
             if name not in sites:
-                raise node.error("unknown key", (section, name), suggest(name, sites))
+                raise node.error("unknown key", (section, name), suggest(name, [*sites, "table"]))
+            if isinstance(law, str):
+                raise node.error(f'must be a mapping of keys to values, not "{law}"', (section, name))
             problem = misfit(sites[name], law)
             if problem is not None:
                 raise node.error(problem, (section, name))
-    for name in CONDITIONS:
-        if name not in config.telemetry:
-            raise node.error(f"needs a law for {name} ({CONDITIONS[name].meaning})", ("telemetry",))
     for name in config.outside:
-        if name not in config.telemetry:
+        if name not in config.laws:
             raise node.error("has no law in telemetry that it could be outside of", ("outside", name))
     last = 0.0
     for name, (low, high) in config.bands.items():

@@ -240,3 +240,16 @@ def test_a_list_of_a_region_alone() -> None:
     assert np.isfinite(found.features[found.there]).all()
     assert np.isfinite(found.base[found.there]).all()
     nearest(found, 20.3, 25.1)
+
+
+def test_a_misfit_beside_a_bright_source_does_not_outshine_it() -> None:
+    """Counts of a lopsided core leave a false companion: that lies in the bright one's light, not the reverse."""
+    mean = expected((20.3, 25.1, 30000)) + 3000 * lit(22.0, 26.4, N, 0.0, WIDE)
+    found = searched(drawn(9, mean))
+    true, false = nearest(found, 20.3, 25.1), nearest(found, 22.0, 26.4)
+    assert scalar(found, true, "other_light") == 0
+    assert scalar(found, true, "fainter") == 0
+    assert scalar(found, false, "other_light") > 4
+    assert scalar(found, false, "fainter") == pytest.approx(np.log(0.1), abs=0.5)
+    assert not found.lit[true]
+    assert found.lit[false]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from twin.observatory.spectral_kinds import SPECTRAL
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -341,6 +343,8 @@ KINDS: dict[str, Kind] = {
         "its change across the frame along y, in the same unit",
         "background of the frame",
     ),
+    # What only spectrographs have.
+    **{name: Kind(*values) for name, values in SPECTRAL.items()},
     # What the image showed: it judges a twin, and never enters its State.
     "measured_fwhm": Kind(
         "arcsec",

@@ -12,7 +12,7 @@ from twin.observatory.kinds import KINDS, NOLL, Kind
 from twin.schema import Node, suggest
 from twin.schema.units import parse_quantity
 
-__all__ = ["KINDS", "LAWS", "NOLL", "Channel", "Kind", "build_channels"]
+__all__ = ["KINDS", "LAWS", "NOLL", "Channel", "Kind", "build_channels", "read_channel"]
 
 LAWS: dict[str, tuple[str, ...]] = {
     "lognormal": ("median", "sigma"),
@@ -75,7 +75,7 @@ def build_channels(config: InstrumentConfig, node: Node) -> tuple[Channel, ...]:
             raise here.error("is the same in all bands", ("per_band",))
         above = _base(channel, channels, here)
         for band in range(len(bands)) if channel.per_band else (None,):
-            channels.append(replace(_channel(name, channel, band, bands, here), above=above))
+            channels.append(replace(read_channel(name, channel, band, bands, here), above=above))
     names = [channel.kind for channel in channels]
     sky = [] if config.sky else ["sky_brightness"]
     needed = ["exptime", *sky, *(["seeing", "outer_scale"] if config.atmosphere else [])]
@@ -98,7 +98,8 @@ def _base(config: ChannelConfig, before: Sequence[Channel], here: Node) -> int |
     return places[config.above]
 
 
-def _channel(name: str, config: ChannelConfig, band: int | None, bands: Sequence[str], here: Node) -> Channel:
+def read_channel(name: str, config: ChannelConfig, band: int | None, bands: Sequence[str], here: Node) -> Channel:
+    """A channel of KINDS as the YAML at `here` gives it, for a band or (None) for all. Raises UserError."""
     kind = KINDS[name]
 
     def number(key: str, value: Any, unit: str = kind.unit) -> float:

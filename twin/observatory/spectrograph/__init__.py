@@ -1,0 +1,1 @@
+"""Fibre and slit spectrographs: telemetry -> State -> line-spread function, sky and noise."""

@@ -46,7 +46,7 @@ def test_without_twist_and_halo_it_is_the_optics_own_psf(telescope, setup):
     state = replace(telescope.state(), roll=jnp.float32(1.0))
     half = setup.half
     window = Window(jnp.float32(0), jnp.array([[-half, half]] * 2), jnp.array([[-half, half]] * 2))
-    figure = Figure(jnp.float32(1e-5), jnp.float32(0), jnp.float32(5), jnp.zeros(2))
+    figure = Figure(jnp.float32(1e-5), jnp.float32(0), jnp.float32(5), jnp.zeros(2), jnp.float32(1), jnp.float32(1))
     one = Spectrum(jnp.array([1.0]), jnp.array([1.0]))
     made = jax.jit(lambda at: expected(state, telescope.coating, figure, one, at, jnp.zeros(2), window, setup.grid))
     mine = np.asarray(made(jnp.zeros(2)))

@@ -17,7 +17,6 @@ from twin.recipe import load_recipe
 from twin.recipe.xray import XrayRecipe
 from twin.schema import UserError
 from twin.train.detector.model import Detector, Said
-from twin.train.detector.network import MEASURED
 
 N, X, Y, COUNTS = 128, 40.25, 90.5, 400.0
 
@@ -59,18 +58,15 @@ class Told:
 
     threshold, bands = 0.5, ("soft", "medium", "hard")
 
-    def predict(self, frames: np.ndarray, psfs: np.ndarray, shape: np.ndarray) -> tuple[Said, list[Any]]:
+    def predict(
+        self, frames: np.ndarray, psfs: np.ndarray, shape: np.ndarray, times: Any = None
+    ) -> tuple[Said, list[Any]]:
         import jax
         import jax.numpy as jnp
 
         from twin.train.detector import front
 
-        half = N // 2
-        p, mean = np.zeros((1, half, half, 3)), np.zeros((1, half, half, len(MEASURED)))
-        row, column = int(Y + 0.5) // 2, int(X + 0.5) // 2
-        p[..., 0] = 1
-        p[0, row, column] = 0.1, 0.9, 0
-        mean[0, row, column] = X - 2 * column - 0.5, Y - 2 * row - 0.5, np.log(COUNTS), 0.2, 0
+        p, mean = np.array([[[0.1, 0.9, 0.0]]]), np.array([[[X, Y, np.log(COUNTS), 0.2, 0.0]]])
         counts = jnp.asarray(frames[0].sum(0))
         found = jax.jit(front.bright_sources)(counts, front.kernel(jnp.asarray(psfs[0]), N), jnp.asarray(shape))
         return Said(p, mean, np.full_like(mean, 0.1)), [jax.tree.map(np.asarray, found)]

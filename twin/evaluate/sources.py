@@ -14,11 +14,11 @@ import numpy as np
 from twin.data import open_dataset
 from twin.evaluate.catalogue import Column, check_format, write_catalogue
 from twin.io.atomic import check_target
-from twin.io.xray import Tangent, bin_events, open_events, read_count_image
+from twin.io.xray import Tangent, bin_events, bin_times, open_events, read_count_image
 from twin.io.xray.hdus import walk
 from twin.recipe.xray import XrayRecipe
 from twin.schema import UserError
-from twin.train.detector.catalogue import Sources, counts_in_subtiles, poisson_residual, sources
+from twin.train.detector.catalogue import Sources, expected_number, poisson_residual, sources
 from twin.train.detector.front import Found
 from twin.train.detector.model import Detector
 
@@ -36,7 +36,7 @@ class Image:
     counts    (band, y, x);  coloured: whether bands are known, or counts of all of them were shared out
     width     [arcmin] of a bin;  exposure  [s]
     sky       projection of bins counted from 1, where there is one
-    psf       (side, side) that the image came with, or None
+    psf       (side, side) that the image came with, or None;  times  (slice, y, x) counts, or None
     """
 
     name: str
@@ -46,6 +46,7 @@ class Image:
     exposure: float
     sky: Tangent | None = None
     psf: np.ndarray | None = None
+    times: np.ndarray | None = None
 
 
 class Telescope:
@@ -103,8 +104,11 @@ class Telescope:
         return float(self._photons.sum()) * light
 
 
-def images(path: Path, recipe: XrayRecipe) -> Iterator[Image]:
-    """What a path holds. Raises UserError for what is no dataset, event list or count image that can be used."""
+def images(path: Path, recipe: XrayRecipe, slices: int = 0) -> Iterator[Image]:
+    """What a path holds, event lists and datasets in so many slices of time as well, where these have them.
+
+    Raises UserError for what is no dataset, event list or count image that can be used.
+    """
     if (path / "zarr.json").exists():
         dataset = open_dataset(path)
         if tuple(dataset.attrs.get("bands", ())) != tuple(recipe.bands):
@@ -112,14 +116,17 @@ def images(path: Path, recipe: XrayRecipe) -> Iterator[Image]:
         if "input/psf" not in dataset.names:
             raise UserError("has no PSF image of each sample", file=path, key="input/psf")
         width, column = float(dataset.attrs["pixel_scale"]) / 60, dataset.coordinate("channel").index("exposure")
+        timed = slices > 0 and "input/times" in dataset.names
+        timed = timed and dataset.read("input/times", 0, 1).shape[1] == slices
         for k in range(dataset.n):
             frame, psf, row = (dataset.read(name, k, k + 1)[0] for name in ("frame", "input/psf", "telemetry"))
-            yield Image(str(k), frame, True, width, float(row[column]), psf=psf.astype(np.float32))
+            times = dataset.read("input/times", k, k + 1)[0] if timed else None
+            yield Image(str(k), frame, True, width, float(row[column]), psf=psf.astype(np.float32), times=times)
         return
     if path.is_dir():
         raise UserError("is a folder, and no dataset", file=path)
     if any(str(h.header.get("EXTNAME", "")).strip() == "EVENTS" for h in walk(path)):
-        yield _binned(path, recipe)
+        yield _binned(path, recipe, slices)
         return
     image = read_count_image(path)
     n = min(image.counts.shape) // 4 * 4
@@ -140,7 +147,7 @@ def _check_width(width: float, recipe: XrayRecipe, path: Path) -> None:
         raise UserError(f"bins of {width:.2f} arcmin; the model was trained on {usual:.2f}", file=path)
 
 
-def _binned(path: Path, recipe: XrayRecipe) -> Image:
+def _binned(path: Path, recipe: XrayRecipe, slices: int) -> Image:
     """An event list in the recipe's bands and bins, the middle of its events in the middle."""
     file = open_events(path)
     axes: Any = "sky" if file.sky is not None else "detector"
@@ -165,7 +172,13 @@ def _binned(path: Path, recipe: XrayRecipe) -> Image:
         image, _ = bin_events(file, axes, size, (n, n), (float(first[0]), float(first[1])), channels)
         bands.append(image.counts)
         sky = image.sky
-    return Image(path.name, np.stack(bands).astype(np.float32), True, size * pixel, file.exposure, sky)
+    times = None
+    if slices:
+        energies = np.array(list(recipe.config.bands.values()))
+        channels = int(np.ceil(energies.min() / keV)), int(np.ceil(energies.max() / keV)) - 1
+        times = bin_times(file, axes, size, (n, n), (float(first[0]), float(first[1])), channels, slices)
+    counts = np.stack(bands).astype(np.float32)
+    return Image(path.name, counts, True, size * pixel, file.exposure, sky, times=times)
 
 
 def predict_sources(
@@ -191,7 +204,7 @@ def predict_sources(
     telescope = Telescope(recipe, optics or {})
     rows: list[dict[str, Any]] = []
     about: dict[str, str] = {"model": str(model_dir), "input": str(path)}
-    for image in images(Path(path), recipe):
+    for image in images(Path(path), recipe, model.config.slices):
         found, told = search(model, telescope, image, least)
         rows += found
         about |= {f"{key} of {image.name}": value for key, value in told.items()}
@@ -204,15 +217,16 @@ def search(
     """Rows of the catalogue of one image, and what is to be said of the image as a whole."""
     psf = image.psf if image.psf is not None else telescope.psf(image.width)
     shape = background_of(telescope.recipe, image.counts.shape[-1])
-    said, (fit,) = model.predict(image.counts[None], psf[None], shape)
+    times = None if image.times is None else image.times[None]
+    said, (fit,) = model.predict(image.counts[None], psf[None], shape, times)
     found = sources(said, 0, least)
     expected = model_image(found.above(SURE), fit, psf, shape)
     counts = image.counts.sum(0)
     residual = poisson_residual(counts, expected)
-    mean, sigma = counts_in_subtiles(said)
+    mean, sigma = expected_number(said)
     told = {
         "background": f"{float(fit.background):.4g} counts a bin",
-        "number of sources": f"{mean[0]:.1f} +- {sigma[0]:.1f} by the subtiles' probabilities",
+        "number of sources": f"{mean[0]:.1f} +- {sigma[0]:.1f} by the candidates' probabilities",
         "residuals": f"rms {residual.std():.2f}, largest {np.abs(residual).max():.1f}, in tiles of 4 x 4 bins "
                      f"({int((np.abs(residual) > FAULT).sum())} beyond {FAULT:g})",
     }  # fmt: skip

@@ -19,14 +19,14 @@ from twin.io.atomic import make_folder, plain_disk_errors, write_text
 from twin.metrics import Estimate, binomial_interval
 from twin.recipe.xray import XrayRecipe
 from twin.train.detector.catalogue import Sources, sources
-from twin.train.detector.fields import CHUNK, background_shape, preparer, sources_of
-from twin.train.detector.front import CHANNELS
+from twin.train.detector.fields import CHUNK, background_shape, prepared, preparer, sources_of
 from twin.train.detector.model import Detector
 from twin.train.detector.network import MEASURED
 from twin.train.detector.scores import pairs
 
 LEVELS = {"68": 1.0, "95": 1.959964}
 ARTEFACT = 5.0  # standard deviations
+KILOSECOND = 1000.0  # [s]
 OWN = 5.0  # [arcmin] within which an arm is a source's own
 Found = dict[str, Estimate]
 
@@ -77,8 +77,8 @@ class Tally:
 
 def fields(model: Detector, recipe: XrayRecipe, config: XrayFields, say: Callable[[str], None]) -> Iterator[Field]:
     """The fields of the benchmark, searched."""
-    n, width = recipe.frame.bins, recipe.pixel_scale / 60
-    prepare, shape = preparer(n, model.config.arms, 0.0), background_shape(recipe)
+    width = recipe.pixel_scale / 60
+    prepare, shape = preparer(plain=True), background_shape(recipe)
     names = {array.name: array for array in recipe.spec.arrays}
     column = {name: k for k, name in enumerate(names["label/sources"].coords["field"])}
     channel = {name: k for k, name in enumerate(names["telemetry"].coords["channel"])}
@@ -90,11 +90,10 @@ def fields(model: Detector, recipe: XrayRecipe, config: XrayFields, say: Callabl
         began = time.monotonic()
         arrays = recipe.shard(config.seed, start // whole, whole)
         truth, counts, there = sources_of(recipe, arrays)
-        keys = np.zeros((whole, 2), np.uint32)
         psf = arrays["input/psf"].astype(np.float32)
-        maps = np.asarray(prepare(shape, keys, arrays["frame"], psf, truth, counts, there)[0], np.float32)
-        said = model.networks.predict(model.weights, maps).widened(model.widen)
-        plain = np.asarray(maps[..., CHANNELS.index("plain")])
+        found, plain = prepared(prepare, shape, arrays)
+        said = model.networks.predict(model.weights, found.features, found.base, found.sigma, found.there)
+        said = said.widened(model.widen)
         for k in range(min(whole, config.n - start)):
             listed = arrays["label/sources"][k][there[k]]
             drawn = arrays["truth"][k]
@@ -113,13 +112,12 @@ def fields(model: Detector, recipe: XrayRecipe, config: XrayFields, say: Callabl
         say(f"{done} of {config.n} fields, {whole / (time.monotonic() - began):.0f}/s")
 
 
-def peaks(calm: np.ndarray) -> np.ndarray:
-    """(j, 2) x, y [bin] of greatest scores within a bin that a test without bright sources would list; `calm`: the map
-    that the network is shown, 5 asinh(z / 5)."""
-    padded = np.pad(calm, 1, constant_values=-np.inf)
-    n = len(calm)
+def peaks(z: np.ndarray) -> np.ndarray:
+    """(j, 2) x, y [bin] of greatest scores z (y, x) within a bin that a test without bright sources would list."""
+    padded = np.pad(z, 1, constant_values=-np.inf)
+    n = len(z)
     around = [padded[i : i + n, j : j + n] for i in range(3) for j in range(3) if (i, j) != (1, 1)]
-    top = (calm > 5 * np.arcsinh(ARTEFACT / 5)) & (calm >= np.max(around, 0))
+    top = (z > ARTEFACT) & (z >= np.max(around, 0))
     return np.argwhere(top)[:, ::-1].astype(float)
 
 
@@ -155,8 +153,10 @@ def run(
             tally.add(f"purity_arms{name}", of[~clear & (flux > config.limit)] >= 0)
             tally.add(f"completeness_away{name}", hit[(apart > config.arms) & (one.mcrab > config.limit)])
             tally.add(f"completeness_arms{name}", hit[(apart <= config.arms) & (one.mcrab > config.limit)])
-        artefacts = one.peaks[_far(one.peaks, one.x, one.y, config.radius / width)]
-        tally.add("artefacts_rejected", _far(artefacts, found.x, found.y, config.radius / width))
+        if abs(one.exposure / KILOSECOND - 1) < 0.1:
+            tally.add(f"completeness_away_{half}_1ks", hit[(apart > config.arms) & (one.mcrab > config.limit)])
+        artefacts = one.peaks[far(one.peaks, one.x, one.y, config.radius / width)]
+        tally.add("artefacts_rejected", far(artefacts, found.x, found.y, config.radius / width))
         for k, name in enumerate(MEASURED):
             z = (
                 np.abs(getattr(found, name)[of >= 0] - one.truth[of[of >= 0], k])
@@ -170,7 +170,9 @@ def run(
             kept.append((one, found, of))
     metrics = tally.metrics()
     if kept:
-        metrics |= against_likelihood(kept, recipe, config, say)
+        from twin.evaluate.xray_peers import against
+
+        metrics |= against(kept, recipe, config, say)
     table = np.concatenate(rows)
     about = {
         "x": ("pixel", "pos.cartesian.x", "true bin, counted from 0"),
@@ -181,84 +183,15 @@ def run(
         "outside": ("", "meta.code", "telemetry beyond training's"),
     }  # fmt: skip
     columns = [Column(name, table[:, k], *words) for k, (name, words) in enumerate(about.items())]
-    counts = {"fields": config.n, "sources": len(table), "likelihood ratio's fields": len(kept)}
+    counts = {"fields": config.n, "sources": len(table), "fields beside other detectors": len(kept)}
     return metrics, counts, columns
 
 
-def _far(points: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
+def far(points: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
     """Whether points (j, 2) lie further than `radius` from all of x, y."""
     if not len(x):
         return np.ones(len(points), bool)
     return np.asarray(np.hypot(points[:, :1] - x, points[:, 1:] - y).min(1, initial=np.inf) > radius)
-
-
-def bright_light(recipe: XrayRecipe) -> Callable[[np.ndarray, float, float], np.ndarray]:
-    """(telemetry row, x, y [bin]) -> (y, x) light of a source there, over all of it on the frame: the PSF of its own
-    place."""
-    import jax
-    import jax.numpy as jnp
-
-    from twin.observatory.lobster.psf import profile
-    from twin.simulators.lobster.energies import NODE_ENERGIES
-    from twin.simulators.lobster.optics import boundless_area, psf_image
-    from twin.train.detector import front
-
-    simulator, frame = recipe.simulator, recipe.frame
-    n, width = frame.bins, frame.side / frame.bins
-    corner = jnp.asarray([e[0] for e in frame.edges], jnp.float32)
-
-    @jax.jit
-    def light(row: jax.Array, place: jax.Array) -> jax.Array:
-        state, coating = simulator.state(row), recipe.instrument.coating
-        profiles = jax.lax.map(lambda e: profile(state, coating, e), jnp.asarray(NODE_ENERGIES, jnp.float32))
-        photons = jnp.asarray(simulator.reference) * boundless_area(state, coating) * simulator.channels.in_band.sum(1)
-        share = photons.reshape(len(NODE_ENERGIES), -1).sum(1)
-        at, bins = corner + (place + 0.5) * width, 2 * front.FINE * (n - 1) + 1
-        psf = psf_image(state, coating, profiles, share / share.sum(), at, bins, width / front.FINE)
-        image = front.source_image(front.kernel(psf, n), place[0], place[1], n)
-        return image / image.sum()
-
-    return lambda row, x, y: np.asarray(light(jnp.asarray(row), jnp.asarray([x, y], jnp.float32)), float)
-
-
-def against_likelihood(
-    kept: list[tuple[Field, Sources, np.ndarray]], recipe: XrayRecipe, config: XrayFields, say: Callable[[str], None]
-) -> Found:
-    """Completeness by flux, near arms and away, of the network and of the likelihood ratio with as many false ones.
-
-    The likelihood ratio is told the background and the light of every bright source, of both of which the network is
-    told nothing: it is a ceiling.
-    """
-    from twin.evaluate.image_spread import ImageSpread
-    from twin.evaluate.xray.likelihood import detect
-
-    light, shape, width = bright_light(recipe), background_shape(recipe), recipe.pixel_scale / 60
-    allowed = sum(int((of < 0).sum()) for _, _, of in kept)
-    lists, significance, began = [], [], time.monotonic()
-    for one, _, _ in kept:
-        known = one.sky * shape
-        told = one.mcrab > config.bright
-        for x, y, counts in zip(one.x[told], one.y[told], one.counts[told], strict=True):
-            known = known + counts * light(one.row, x, y)
-        found = detect(one.frame, known, 3.0, ImageSpread(one.psf, len(shape)))
-        found = found.take(_far(np.stack([found.x, found.y], 1), one.x[told], one.y[told], OWN / width))
-        of = pairs(found.x, found.y, one.x, one.y, config.radius / width)
-        lists.append((found.significance, of, told))
-        significance += found.significance[of < 0].tolist()
-    say(f"likelihood ratio: {len(kept) / (time.monotonic() - began):.1f} fields/s")
-    order = np.sort(significance)[::-1]
-    least = float(order[allowed]) if allowed < len(order) else 3.0
-    say(f"{allowed} false detections in {len(kept)} fields: the likelihood ratio's threshold is {least:.2f} sigma")
-    tally = Tally()
-    for (one, _, of), (value, its, told) in zip(kept, lists, strict=True):
-        near = away(one.x, one.y, one, width) <= config.arms
-        ours, theirs = (np.isin(np.arange(len(one.x)), v) for v in (of, its[value > least]))
-        for low, high in zip(config.flux, config.flux[1:], strict=False):
-            inside = (one.mcrab >= low) & (one.mcrab < high) & ~told
-            for place, there in (("arms", near), ("away", ~near)):
-                for who, hit in (("network", ours), ("likelihood", theirs)):
-                    tally.add(f"{who}_{place}_{low:g}-{high:g}_mCrab", hit[inside & there])
-    return tally.metrics()
 
 
 def judge(
@@ -273,6 +206,7 @@ def judge(
     model = Detector.load(folder)
     recipe = load_recipe(config.recipe)
     assert isinstance(recipe, XrayRecipe)
+    recipe = recipe.timed(model.config.slices)
     metrics, counts, columns = run(model, recipe, config, say)
     about = {"model": Path(folder).name, "data": f"simulated, seed {config.seed}", "twin": twin.__version__}
     page = render(config, metrics, counts, columns, about)

@@ -47,7 +47,7 @@ def render(
 
 
 def picture(config: XrayFields, metrics: dict[str, Estimate], columns: list[Column]) -> bytes:
-    """PNG: completeness by flux, of all fields by telemetry, and beside the likelihood ratio."""
+    """PNG: completeness by flux, of all fields by telemetry, and beside other detectors."""
     from matplotlib.figure import Figure
 
     from twin.metrics import binomial_interval
@@ -74,7 +74,7 @@ def picture(config: XrayFields, metrics: dict[str, Estimate], columns: list[Colu
                           label=f"{place}, {half}")  # fmt: skip
     left.set(title="network, all fields", ylabel="completeness")
     for axes, place in zip(rest, ("away", "arms"), strict=True):
-        for who in ("network", "likelihood"):
+        for who in ("network", "likelihood", "wavelet", "sep"):
             names = [f"{who}_{place}_{low:g}-{high:g}_mCrab" for low, high in zip(edges, edges[1:], strict=False)]
             value = np.array([metrics.get(name, Estimate(np.nan, np.nan, np.nan)) for name in names])
             axes.errorbar(middle, value[:, 0], np.abs(value[:, 1:].T - value[:, 0]), marker="o", ms=3, label=who)

@@ -109,6 +109,13 @@ class XrayRecipe:
         whole = b.diffuse * light / light.mean() + b.particles
         return whole / whole.mean()
 
+    def timed(self, slices: int) -> XrayRecipe:
+        """This recipe, or where its frames have no slices of time one whose samples have so many in `input/times`."""
+        if self.frame.times or not slices:
+            return self
+        frame = {**self.node.value.get("frame", {}), "times": slices}
+        return XrayRecipe(replace(self.node, value={**self.node.value, "frame": frame}))
+
     # telemetry
 
     def exposures(self, seed: int, start: int, count: int) -> np.ndarray:

@@ -189,3 +189,37 @@ def test_the_psf_image_is_the_bin_by_bin_one(recipe, row, optics) -> None:
     np.testing.assert_allclose(made[:-1, :-1], image, atol=1.5e-3 * image.max())
     assert made.sum() == pytest.approx(image.sum(), rel=0.01)
     assert image.sum() == pytest.approx(0.94, abs=0.04)  # the rest falls further out, and between plates
+
+
+def arms(image: np.ndarray, bins: int) -> np.ndarray:
+    """(4,) mean offset [bin] across the arms, unrolled, beyond `bins` from the source: up, down, right, left."""
+    across = np.arange(-4, 5)
+    parts = [turned[-image.shape[0] // 2 + bins :] for turned in (image, image[::-1], image.T, image.T[::-1])]
+    sums = np.array([part.sum(0)[image.shape[0] // 2 + across] for part in parts])
+    return sums @ across / sums.sum(1)
+
+
+def test_the_psf_image_bends_as_photons_do_and_straight_arms_are_noticed(
+    recipe, row, optics, exposures, monkeypatch
+) -> None:
+    telemetry = row(**OFF, roll=0.0)
+    simulator, frame = recipe.simulator, recipe.frame
+    half = 0.5 * frame.side / frame.bins
+    made = exposures(source(half, half, 15000.0), telemetry, 6)
+    stack = made["frame"].sum((0, 1)).astype(float)
+    stack /= made["label/sources"][0, 0, 2] * 64
+
+    def image() -> np.ndarray:
+        state, profiles = simulator.state(jnp.asarray(telemetry)), optics(telemetry).profiles
+        whole = jax.jit(lambda *a: simulator.psf(*a))(state, profiles, jnp.full(2, frame.bins / 2))
+        found = np.asarray(whole, float)[:-1, :-1]
+        return found * (stack.sum() / found.sum())
+
+    bent = image()
+    # photons' ways are quantiles: 4,096 an axis
+    np.testing.assert_allclose(bent, stack, atol=3e-3 * bent.max())
+    np.testing.assert_allclose(arms(bent, 25), arms(stack, 25), atol=0.01)
+    middle = simulator.middle
+    monkeypatch.setattr("twin.simulators.lobster.optics.odd_light", lambda *_: (None, jnp.asarray(middle[0] / 2)))
+    straight = image()
+    assert np.abs(arms(straight, 25) - arms(stack, 25)).min() > 0.03

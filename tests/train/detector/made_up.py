@@ -23,9 +23,9 @@ train:
   members: 1
   samples: 256
   validation: 256
-  batch: 8
-  steps: 400
-  width: 24
+  batch: 256
+  steps: 200
+  width: 32
   blocks: 1
   learning_rate: 0.004
 """

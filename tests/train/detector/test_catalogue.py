@@ -1,4 +1,4 @@
-"""Lists of sources from what is said of subtiles, thresholds, coverage, residuals."""
+"""Lists of sources from what is said of candidates, thresholds, coverage, residuals."""
 
 from __future__ import annotations
 
@@ -6,39 +6,32 @@ import numpy as np
 import pytest
 
 from twin.train.detector import scores
-from twin.train.detector.catalogue import Sources, counts_in_subtiles, poisson_residual, sources
-from twin.train.detector.fields import turned
-from twin.train.detector.front import CHANNELS
+from twin.train.detector.catalogue import Sources, expected_number, poisson_residual, sources
 from twin.train.detector.model import Said
-from twin.train.detector.network import MEASURED, SOURCE, SUBTILE, fold, laws, place, unfold
-
-HALF = 16
+from twin.train.detector.network import MEASURED
 
 
-def said(*placed: tuple[int, int, float, float, float]) -> Said:
-    """One field; each (row, column, probability, x, y) of a subtile."""
-    p = np.zeros((1, HALF, HALF, 3), np.float32)
+def said(*placed: tuple[float, float, float]) -> Said:
+    """One field; each (probability, x, y) of a candidate, after one that is none."""
+    p = np.zeros((1, len(placed) + 1, 3), np.float32)
     p[..., 0] = 1
-    mean, sigma = np.zeros((2, 1, HALF, HALF, len(MEASURED)), np.float32)
+    mean, sigma = np.zeros((2, 1, len(placed) + 1, len(MEASURED)), np.float32)
     sigma += 0.2
-    for row, column, chance, x, y in placed:
-        p[0, row, column, :2] = 1 - chance, chance
-        middle = SUBTILE * np.array([column, row]) + (SUBTILE - 1) / 2
-        mean[0, row, column, :2] = np.array([x, y]) - middle
-        mean[0, row, column, 2] = np.log(100.0)
+    for k, (chance, x, y) in enumerate(placed, 1):
+        p[0, k] = 0.75 * (1 - chance), chance, 0.25 * (1 - chance)
+        mean[0, k, :3] = x, y, np.log(100.0)
     return Said(p, mean, sigma)
 
 
-def test_subtiles_that_share_a_source_add_up() -> None:
-    found = sources(said((4, 4, 0.6, 9.4, 8.5), (4, 5, 0.35, 9.6, 8.6), (10, 2, 0.5, 4.4, 20.2)), 0)
-    assert len(found) == 2
-    assert found.probability == pytest.approx([0.95, 0.5])
-    assert (found.x[0], found.y[0]) == pytest.approx((9.4, 8.5))
+def test_candidates_become_sources() -> None:
+    """The most probable first, those below the least left out; the number of them is the sum of probabilities."""
+    found = sources(said((0.6, 9.4, 8.5), (0.95, 4.4, 20.2), (0.01, 3.0, 3.0)), 0)
+    assert found.probability == pytest.approx([0.95, 0.6])
+    assert found.artefact == pytest.approx([0.0125, 0.1])
+    assert (found.x[1], found.y[1]) == pytest.approx((9.4, 8.5))
     assert np.exp(found.log_counts) == pytest.approx([100, 100])
     assert len(found.above(0.9)) == 1
-    apart = sources(said((4, 4, 0.6, 8.1, 8.5), (4, 5, 0.35, 11.4, 8.6)), 0)
-    assert apart.probability == pytest.approx([0.6, 0.35])
-    mean, sigma = counts_in_subtiles(said((4, 4, 0.6, 8, 8), (9, 9, 0.5, 18, 18)))
+    mean, sigma = expected_number(said((0.6, 8, 8), (0.5, 18, 18)))
     assert (mean[0], sigma[0]) == pytest.approx((1.1, np.sqrt(0.24 + 0.25)))
 
 
@@ -85,33 +78,3 @@ def test_residuals_of_the_right_model_are_normal() -> None:
     counts = rng.poisson(model)
     assert poisson_residual(counts, model).std() == pytest.approx(1, abs=0.05)
     assert poisson_residual(counts, 0.8 * model).mean() > 0.8
-
-
-def test_turned_fields_keep_their_sources() -> None:
-    """A bin marked at each source's place stays there through all eight ways, as does what its channels say."""
-    n, rng = 8, np.random.default_rng(3)
-    at = rng.integers(0, n, (2, 1, 2))
-    maps, kind = np.zeros((2, n, n, len(CHANNELS)), np.float16), np.zeros((2, n // 2, n // 2), np.uint8)
-    for k in range(2):
-        x, y = at[k, 0]
-        maps[k, y, x, 0], maps[k, y, x, CHANNELS.index("bright_x")] = 1, 0.25
-        kind[k, y // 2, x // 2] = SOURCE
-    sources_of = np.full((2, 1, len(MEASURED)), 0.0, np.float32)
-    sources_of[..., :2] = at + np.array([0.25, 0.0])
-    for way in range(8):
-        out = turned({"maps": maps, "kind": kind, "sources": sources_of}, way)
-        for k in range(2):
-            y, x = np.argwhere(out["maps"][k, :, :, 0] == 1)[0]
-            offset = [float(out["maps"][k, y, x, CHANNELS.index(name)]) for name in ("bright_x", "bright_y")]
-            assert out["sources"][k, 0, :2] == pytest.approx([x + offset[0], y + offset[1]])
-            row, column = place(out["sources"][k], n // 2, n // 2)
-            assert out["kind"][k, row[0], column[0]] == SOURCE
-
-
-def test_folding_and_laws() -> None:
-    x = np.arange(2 * 8 * 8 * 3.0).reshape(2, 8, 8, 3)
-    assert np.array_equal(unfold(fold(x, 4), 4), x)
-    assert np.array_equal(fold(x, 2)[0, 1, 0].reshape(2, 2, 3), x[0, 2:4, 0:2])
-    log_p, _, sigma = laws(np.full((1, 1, 1, 3 + 2 * len(MEASURED)), -50.0, np.float32))
-    assert np.exp(log_p).sum() == pytest.approx(1)
-    assert np.all(np.asarray(sigma) > 0)

@@ -19,7 +19,7 @@ from twin.train.detector.scores import match
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Detector, Path]:
     folder = tmp_path_factory.mktemp("detector")
-    section = SECTION.replace("samples: 256", "samples: 1536").replace("steps: 400", "steps: 1400")
+    section = SECTION.replace("samples: 256", "samples: 768").replace("steps: 200", "steps: 600")
     model = train(made_up(folder, section), folder / "model", progress=False)
     assert isinstance(model, Detector)
     return model, folder
@@ -63,12 +63,12 @@ def test_the_folder_is_read_again(trained: tuple[Detector, Path]) -> None:
     with pytest.raises(UserError, match="no counts"):
         model.predict(arrays["frame"] - 1.0, arrays["input/psf"], shape)
     with pytest.raises(UserError, match="another"):
-        train(made_up(folder, SECTION.replace("steps: 400", "steps: 3")), folder / "model", progress=False)
+        train(made_up(folder, SECTION.replace("steps: 200", "steps: 3")), folder / "model", progress=False)
 
 
 def test_what_it_refuses(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="data"):
         train(made_up(tmp_path), tmp_path / "model", dataset=tmp_path / "x.zarr")
     with pytest.raises(UserError, match="width"):
-        train(made_up(tmp_path, SECTION.replace("width: 24", "width: 25")), tmp_path / "model")
+        train(made_up(tmp_path, SECTION.replace("width: 32", "width: 25")), tmp_path / "model")
     assert not (tmp_path / "model").exists()

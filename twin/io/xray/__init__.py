@@ -5,7 +5,7 @@ Nothing here knows a telescope. Event lists are streamed, so that their size doe
 
 from twin.io.xray.event_writer import write_events
 from twin.io.xray.events import EventFile, Events, Tally, open_events, read_events
-from twin.io.xray.images import CountImage, bin_events, read_count_image, write_count_image
+from twin.io.xray.images import CountImage, bin_events, bin_times, read_count_image, write_count_image
 from twin.io.xray.responses import (
     Arf,
     Rmf,
@@ -31,6 +31,7 @@ __all__ = [
     "Tally",
     "Tangent",
     "bin_events",
+    "bin_times",
     "bins",
     "covered_channels",
     "fold",

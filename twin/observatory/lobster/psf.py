@@ -80,7 +80,7 @@ def _smooth(table: Array, at: Array) -> Array:
     return found[..., 0] + t * (found[..., 1] + t * (found[..., 2] + t * found[..., 3]))
 
 
-def _odd_light(p: Profile, begin: Array, end: Array) -> tuple[Array, Array]:
+def odd_light(p: Profile, begin: Array, end: Array) -> tuple[Array, Array]:
     """(2, sides, ...) light of one, and of 3 and more, odd bounces of the pores at positive and at negative sines
     between `begin` and `end` (..., plates), and the mean sine (...,) of them all [arcmin]."""
     ends = jnp.stack([begin, end, -end, -begin]) / STEP
@@ -126,7 +126,7 @@ def factors(
     even = even * _share(jnp.stack([pore, reflecting(state, pore)]), begin, end)
     far = _near((pore[..., 1:] + pore[..., :-1]) / 2) * even.sum(0)[..., None, :]
     # odd: all that the plates' pores at either side of the source gather
-    light, bend = _odd_light(p, begin, end)
+    light, bend = odd_light(p, begin, end)
     loose = p.scatter[jnp.array([0, 2])]
     tables = jnp.einsum("os...,o,sobx->b...x", light, 1 - loose, jnp.stack([p.core, 1 - p.core[..., ::-1]]))
     wing = jnp.diff(wing_below(x, state.scatter_width), axis=-1) * jnp.tensordot(loose, light.sum(1), 1)[..., None]

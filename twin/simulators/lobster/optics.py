@@ -19,6 +19,7 @@ from twin.observatory.lobster.psf import (
     Profile,
     factors,
     gathered,
+    odd_light,
     optic_area,
     plates,
     profile,
@@ -175,7 +176,8 @@ def psf_image(
     state: LobsterState, coating: Coating, profiles: Profile, weights: Array, source: Array, bins: int, width: float
 ) -> Array:
     """(bins, bins) light of a source in square bins of `width` [arcmin] about it, over what it would be on a boundless
-    detector behind a boundless optic; the same as `psf.rolled`, at NODES energies at once.
+    detector behind a boundless optic; the same as `psf.rolled`, at NODES energies at once. Arms are bent, every bin's
+    share of them by its own pores' sine, as photons' are.
 
     profiles  at the NODES energies;  weights  (NODES,) share of its photons of each energy, summing to 1
     source   (2,) along the detector's axes, from the middle of the field [arcmin]; `bins` is odd
@@ -192,22 +194,37 @@ def psf_image(
     u = ((cos * dx + sin * dy) - centres[0]) * (_SUB / width)
     v = ((cos * dy - sin * dx) - centres[0]) * (_SUB / width)
 
-    def one(p: Profile, energy: Array, weight: Array) -> tuple[Array, Array]:
-        rows = []
+    def one(p: Profile, energy: Array, weight: Array) -> tuple[list[Array], Array]:
+        rows, sines = [], []
         for axis in range(2):
             fine = factors(state, p, axis, pores[axis], pores[axis] + edges, pores[1 - axis])
-            whole = jnp.stack([fine.whole, fine.many, fine.broad - fine.odd])
-            total = jnp.concatenate([jnp.zeros((3, 1)), jnp.cumsum(whole, 1)], 1)
+            kinds = jnp.stack([fine.zero, fine.many, fine.odd, fine.broad])
+            total = jnp.concatenate([jnp.zeros((4, 1)), jnp.cumsum(kinds, 1)], 1)
             rows.append(total[:, _SUB:] - total[:, :-_SUB])
-        light = boundless(state, coating, energy)
-        return rows[0] * (weight / light**2), rows[1][jnp.array([0, 2, 1])]
+            sines.append(odd_light(p, *plates(state, axis, pores[axis], pores[1 - axis]))[1])
+        rows[0] = rows[0] * (weight / boundless(state, coating, energy) ** 2)
+        return rows, jnp.stack(sines)
 
-    x, y = jax.vmap(one)(profiles, jnp.asarray(NODE_ENERGIES, jnp.float32), jnp.asarray(weights))
-    x, y = x.reshape(-1, many).T, y.reshape(-1, many).T  # products by rows: one gather of neighbours each
+    (x, y), sines = jax.vmap(one)(profiles, jnp.asarray(NODE_ENERGIES, jnp.float32), jnp.asarray(weights))
+    sines = (sines * weights[:, None]).sum(0)  # of the pores of odd bounces: much the same at all energies
 
-    def taken(table: Array, at: Array) -> Array:
-        low = jnp.clip(at.astype(jnp.int32), 0, many - 2)
-        part = (at - low)[..., None]
-        return table[low] * (1 - part) + table[low + 1] * part
+    def taken(rows: Array, at: Array) -> list[Array]:
+        """(NODES, bins, bins) of each kind: nodes and kinds side by side, one gather of neighbours each."""
+        table = jnp.moveaxis(rows, 2, 0)
+        at = jnp.clip(at, 0, many - 1.001)
+        low = at.astype(jnp.int32)
+        part = (at - low)[..., None, None]
+        found = table[low] * (1 - part) + table[low + 1] * part
+        return [found[..., k] for k in range(rows.shape[1])]
 
-    return (taken(x, u) * taken(y, v)).sum(-1)
+    def bent(along: Array, across: Array, axis: int) -> Array:
+        """Place, where along the other axis the pore lies at half the offset (twin.observatory.lobster.psf)."""
+        pore = (across * (width / _SUB) + centres[0]) * (ARCMIN / 2)
+        return along - (pores[axis] - 2 * sines[axis]) * pore**2 * (_SUB / width)
+
+    zero_x, many_x, odd_x = taken(x[:, :3], u)
+    zero_y, many_y, odd_y = taken(y[:, :3], v)
+    arm_x, broad_x = taken(x[:, 2:], bent(u, v, 0))
+    arm_y, broad_y = taken(y[:, 2:], bent(v, u, 1))
+    light = odd_x * odd_y + (zero_x + many_x) * (zero_y + many_y)
+    return (light + arm_x * zero_y + broad_x * many_y + zero_x * arm_y + many_x * broad_y).sum(-1)

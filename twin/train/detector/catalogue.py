@@ -1,4 +1,4 @@
-"""From what is said of subtiles to a list of sources, and whether the counts then look like chance."""
+"""From what is said of candidates to a list of sources, and whether the counts then look like chance."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from twin.train.detector.model import Said
-from twin.train.detector.network import ARTEFACT, SOURCE, SUBTILE
+from twin.train.detector.network import ARTEFACT, MEASURED, SOURCE
 
-ONE = 1.5  # [bin] between the places that two subtiles give to what is one source
 NEGLIGIBLE = 0.02
 
 
@@ -44,37 +43,20 @@ class Sources:
 
 
 def sources(said: Said, field: int, least: float = NEGLIGIBLE) -> Sources:
-    """The sources of one field down to probability `least`.
-
-    A source near a border is shared by the subtiles beside it: those that place it within `ONE` bins of the most
-    probable add their probabilities, at most to 1.
-    """
+    """The sources of one field down to probability `least`."""
     p, mean, sigma = said.p[field], said.mean[field], said.sigma[field]
-    row, column = np.nonzero(p[..., SOURCE] > least / 4)
-    chance = p[row, column, SOURCE]
-    x = SUBTILE * column + (SUBTILE - 1) / 2 + mean[row, column, 0]
-    y = SUBTILE * row + (SUBTILE - 1) / 2 + mean[row, column, 1]
-    free, picked, total = np.ones(len(x), bool), [], []
-    for k in np.argsort(-chance, kind="stable"):
-        if not free[k]:
-            continue
-        mine = free & (np.hypot(x - x[k], y - y[k]) < ONE)
-        free &= ~mine
-        if (whole := min(1.0, float(chance[mine].sum()))) >= least:
-            picked.append(k)
-            total.append(whole)
-    at = np.array(picked, int)
-    r, c = row[at], column[at]
-    each = [v for k in range(2, 5) for v in (mean[r, c, k], sigma[r, c, k])]
-    order = np.argsort(-np.array(total), kind="stable")
-    columns = (x[at], y[at], sigma[r, c, 0], sigma[r, c, 1], *each, np.array(total), p[r, c, ARTEFACT])
-    return Sources(*(np.asarray(v, float)[order] for v in columns))
+    at = np.flatnonzero(p[:, SOURCE] >= least)
+    at = at[np.argsort(-p[at, SOURCE], kind="stable")]
+    each = {name: mean[at, k] for k, name in enumerate(MEASURED)}
+    errors = {f"{name}_err": sigma[at, k] for k, name in enumerate(MEASURED)}
+    return Sources(**{name: np.asarray(v, float) for name, v in (each | errors).items()},
+                   probability=p[at, SOURCE].astype(float), artefact=p[at, ARTEFACT].astype(float))  # fmt: skip
 
 
-def counts_in_subtiles(said: Said) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (n,) of the number of sources in each field: subtiles decide independently."""
+def expected_number(said: Said) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (n,) of the number of sources in each field: candidates decide independently."""
     p = said.p[..., SOURCE].astype(float)
-    return p.sum((1, 2)), np.sqrt((p * (1 - p)).sum((1, 2)))
+    return p.sum(1), np.sqrt((p * (1 - p)).sum(1))
 
 
 def poisson_residual(counts: np.ndarray, model: np.ndarray, side: int = 4) -> np.ndarray:

@@ -1,9 +1,8 @@
-"""Fields of a recipe as a detector's training keeps them: features and the answers that belong to them."""
+"""Fields of a recipe as a detector's training keeps them: what their candidates say and what these are."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import jax
@@ -14,16 +13,14 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from twin.io.layout import ShardSource
-from twin.numerics.poisson import poisson
 from twin.schema import UserError
 from twin.train.detector import front
+from twin.train.detector.candidates import Candidates, found_in, plain_score
 from twin.train.detector.config import DetectorConfig
-from twin.train.detector.network import ARTEFACT, MEASURED, NOTHING, SOURCE, SUBTILE, place
+from twin.train.detector.network import ARTEFACT, MEASURED, NOTHING, SOURCE, blinded, standard, turned
+from twin.train.detector.scores import RADIUS, pairs
 
 CHUNK = 256  # fields that the recipe is asked for at a time
-_OWN = 3.0  # [bin] around a source where its light is its own and no artefact
-EXTRA, EXTRA_COUNTS = 16, (20.0, 3000.0)  # sources that are added at the most, and their counts
-_BRIGHT = 4  # sources whose arms are looked at
 Arrays = dict[str, np.ndarray]
 
 
@@ -50,106 +47,91 @@ def sources_of(recipe: ShardSource, arrays: Arrays) -> tuple[np.ndarray, np.ndar
     return truth, np.where(there, column["counts"], 0).astype(np.float32), there & inside
 
 
-def answers(truth: Array, counts: Array, there: Array, psf: Array, background: Array, n: int, arms: float) -> Array:
-    """(n / 2, n / 2) class of each subtile of one field.
-
-    truth (S, MEASURED), counts (S,), there (S,); background [count a bin]. An artefact: light of the brightest sources
-    beyond `_OWN` bins of each, `arms` times the background's standard deviation in the subtile.
-    """
-    k = front.kernel(psf, n)
-    grid = np.arange(n, dtype=np.float32)
-    _, index = jax.lax.top_k(counts, _BRIGHT)
-
-    def beyond(i: Array) -> Array:
-        image = counts[i] * front.source_image(k, truth[i, 0], truth[i, 1], n)
-        far = (grid[None] - truth[i, 0]) ** 2 + (grid[:, None] - truth[i, 1]) ** 2 > _OWN**2
-        return jnp.where(far & there[i], image, 0.0)
-
-    light = jax.lax.map(beyond, index).sum(0)
-    side = n // SUBTILE
-    light = light.reshape(side, SUBTILE, side, SUBTILE).sum((1, 3))
-    kind = jnp.where(light > arms * jnp.sqrt(background * SUBTILE**2), ARTEFACT, NOTHING)
-    row, column = place(truth, side, side)
-    source = jnp.zeros((side, side), bool).at[row, column].max(there)
-    return jnp.where(source, SOURCE, kind).astype(jnp.uint8)
+def with_times(recipe: ShardSource, slices: int) -> ShardSource:
+    """A recipe's fields in slices of time as well, where it can make them."""
+    timed = getattr(recipe, "timed", None)
+    return recipe if timed is None else timed(slices)
 
 
-def added(key: Array, frame: Array, psf: Array, mean: float) -> tuple[Array, Array, Array, Array]:
-    """A frame (band, y, x) with further sources, and their truth (EXTRA, MEASURED), counts and presence.
-
-    As many as Poisson's law says, at most `EXTRA`; counts of all of the PSF log-uniform, a share of them in the last
-    band, the rest as the frame's others are. Their variability is not told: they shine evenly.
-    """
-    n, bands = frame.shape[-1], frame.shape[0]
-    k = front.kernel(psf, n)
-    keys = jax.random.split(key, 3)
-    u = jax.random.uniform(keys[0], (4, EXTRA))
-    there = jnp.arange(EXTRA) < jax.random.poisson(keys[1], mean)
-    x, y = u[0] * (n - 1), u[1] * (n - 1)
-    whole = jnp.where(there, EXTRA_COUNTS[0] * (EXTRA_COUNTS[1] / EXTRA_COUNTS[0]) ** u[2], 0.0)
-    hard = 0.02 + 0.6 * u[3] ** 2
-    image = jax.lax.map(lambda a: front.source_image(k, a[0], a[1], n), (x, y))
-    counts = whole * image.sum((1, 2))
-    others = jnp.maximum(frame[:-1].sum((1, 2)), 1.0)
-    share = jnp.concatenate([(1 - hard) * (others / others.sum())[:, None], hard[None]])
-    more = poisson(keys[2], jnp.einsum("bk,kyx->byx", share * whole, image).reshape(bands, -1))
-    columns = {"x": x, "y": y, "log_counts": jnp.log(jnp.maximum(counts, 0.1)), "hardness": hard,
-               "variability": jnp.full(EXTRA, jnp.nan)}  # fmt: skip
-    return frame + more.reshape(frame.shape), jnp.stack([columns[name] for name in MEASURED], -1), counts, there
+def slices_of(arrays: Arrays) -> np.ndarray:
+    """(n, slice, y, x) counts in slices of time; none where the recipe has none."""
+    frame = arrays["frame"]
+    return np.asarray(arrays.get("input/times", np.zeros((len(frame), 0, *frame.shape[-2:]), np.uint16)))
 
 
-def preparer(n: int, arms: float, extra: float) -> Callable[..., tuple[Array, ...]]:
-    """(shape, keys, frames, PSFs, truth, counts, there) -> features (N, y, x, CHANNELS) float16, classes, truth,
-    presence; on all devices."""
+def preparer(plain: bool = False) -> Callable[..., tuple[Candidates, Array, Array]]:
+    """(shape, frames, slices, PSFs) -> candidates (N, ROOM, ...), backgrounds (N,) and, where `plain`, scores without
+    bright sources (N, y, x); on all devices."""
     mesh = Mesh(np.array(jax.local_devices()), ("batch",))
 
-    def one(a: tuple[Array, ...], shape: Array) -> tuple[Array, ...]:
-        key, frame, psf, truth, counts, there = a
-        frame = frame.astype(jnp.float32)
-        if extra:
-            frame, *more = added(jax.random.wrap_key_data(key), frame, psf, extra)
-            truth, counts, there = (jnp.concatenate(pair) for pair in zip((truth, counts, there), more, strict=True))
-        maps, fit = front.features(frame, psf, shape)
-        kind = answers(truth, counts, there, psf, fit.background, n, arms)
-        return maps.astype(jnp.float16), kind, truth, there
+    def one(a: tuple[Array, Array, Array], shape: Array) -> tuple[Candidates, Array, Array]:
+        frame, times, psf = a[0].astype(jnp.float32), a[1].astype(jnp.float32), a[2].astype(jnp.float32)
+        found, fit = found_in(frame, times, psf, shape)
+        z = plain_score(jnp.sum(frame, 0), psf, shape, fit) if plain else jnp.zeros((0, 0))
+        return found._replace(features=found.features.astype(jnp.float16)), fit.background, z
 
-    def block(shape: Array, *a: Array) -> tuple[Array, ...]:
-        found: tuple[Array, ...] = jax.lax.map(partial(one, shape=shape), a)
+    def block(shape: Array, *a: Array) -> tuple[Candidates, Array, Array]:
+        found: tuple[Candidates, Array, Array] = jax.lax.map(lambda each: one(each, shape), a)
         return found
 
     spread = P("batch")
-    return jax.jit(jax.shard_map(block, mesh=mesh, in_specs=(P(), *[spread] * 6), out_specs=spread, check_vma=False))
+    return jax.jit(jax.shard_map(block, mesh=mesh, in_specs=(P(), *[spread] * 3), out_specs=spread, check_vma=False))
+
+
+def prepared(prepare: Callable[..., Any], shape: np.ndarray, arrays: Arrays) -> tuple[Candidates, np.ndarray]:
+    """A `preparer`'s candidates of a shard's fields, those that lie on the image, and its scores without bright
+    sources."""
+    found, _, z = prepare(shape, arrays["frame"], slices_of(arrays), arrays["input/psf"])
+    return Candidates(*(np.asarray(v) for v in found)), np.asarray(z)
+
+
+def answers(found: Candidates, truth: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Class (ROOM,) of one field's candidates and, of sources, what is measured (ROOM, MEASURED) in the units of
+    `standard`.
+
+    A candidate is a source where a true one lies within 3 arcmin of its fit, the surest first; what is none and lies in
+    the light of a bright one is an artefact. truth (S, MEASURED), there (S,)
+    """
+    kind = np.where(found.lit, ARTEFACT, NOTHING).astype(np.uint8)
+    target = np.full((len(kind), len(MEASURED)), np.nan, np.float32)
+    order = np.flatnonzero(found.there)
+    order = order[np.argsort(-found.features[order, 0], kind="stable")]
+    real = np.flatnonzero(there)
+    of = pairs(found.base[order, 0], found.base[order, 1], truth[real, 0], truth[real, 1], RADIUS)
+    zero, unit = standard(found.base, found.sigma)
+    hit, its = order[of >= 0], real[of[of >= 0]]
+    kind[hit] = SOURCE
+    target[hit] = (truth[its] - zero[hit]) / unit[hit]
+    return kind, target
 
 
 def simulate_fields(
-    recipe: ShardSource, config: DetectorConfig, seed: int, many: int, first_shard: int, extra: float,
-    progress: Callable[[int], None],
-) -> Arrays:  # fmt: skip
-    """Features, classes and sources of `many` fields of a recipe, from shards `first_shard` on; `extra` sources more in
-    each, on the mean."""
-    pool: Arrays = {}
+    recipe: ShardSource, seed: int, many: int, first_shard: int, progress: Callable[[int], None]
+) -> Arrays:
+    """What the candidates of `many` fields of a recipe say, from shards `first_shard` on, and what they are: features,
+    kind, target, field (number), base, sigma, each (candidate, ...); sources (many, S, MEASURED), there (many, S)."""
+    pool: dict[str, list[np.ndarray]] = {}
     devices = len(jax.local_devices())
     whole = -(-min(CHUNK, many) // devices) * devices
-    prepare: Any = None
+    prepare, shape = preparer(), background_shape(recipe)
     for start in range(0, many, whole):
         held = min(whole, many - start)
         arrays = dict(recipe.shard(seed, first_shard + start // whole, whole))
-        truth, counts, there = sources_of(recipe, arrays)
-        frame = arrays["frame"]
-        if prepare is None:
-            prepare = preparer(frame.shape[-1], config.arms, extra)
-        keys = np.random.default_rng([seed, first_shard, start]).integers(0, 2**32, (whole, 2), np.uint32)
-        psf = arrays["input/psf"].astype(np.float32)
-        found = prepare(background_shape(recipe), keys, frame, psf, truth, counts, there)
-        part = dict(zip(("maps", "kind", "sources", "there"), map(np.asarray, found), strict=True))
-        if not np.isfinite(part["maps"]).all():
-            raise UserError("has frames or PSFs whose features are no numbers", file=recipe.name, key="input/psf")
-        for name, values in part.items():
-            pool.setdefault(name, np.empty((many, *values.shape[1:]), values.dtype))[start : start + held] = values[
-                :held
-            ]
+        truth, _, there = sources_of(recipe, arrays)
+        found, _ = prepared(prepare, shape, arrays)
+        for k in range(held):
+            one = Candidates(*(v[k] for v in found))
+            if not np.isfinite(one.features[one.there]).all():
+                raise UserError("has frames or PSFs whose features are no numbers", file=recipe.name, key="input/psf")
+            kind, target = answers(one, truth[k], there[k])
+            part = {"features": one.features, "kind": kind, "target": target, "base": one.base, "sigma": one.sigma,
+                    "field": np.full(len(kind), start + k)}  # fmt: skip
+            for name, values in part.items():
+                pool.setdefault(name, []).append(values[one.there])
+        pool.setdefault("sources", []).extend(truth[:held, None])
+        pool.setdefault("there", []).extend(there[:held, None])
         progress(held)
-    return pool
+    return {name: np.concatenate(values) for name, values in pool.items()}
 
 
 def background_shape(recipe: ShardSource) -> np.ndarray:
@@ -160,9 +142,9 @@ def background_shape(recipe: ShardSource) -> np.ndarray:
     return found / found.mean()
 
 
-def field_batches(pool: Arrays, config: DetectorConfig, seed: int, start: int) -> Iterator[Arrays]:
-    """Arrays (member, batch, ...) from step `start` on, flipped and turned: a pure function of (seed, step)."""
-    n, batch = len(pool["maps"]), config.batch
+def candidate_batches(pool: Arrays, config: DetectorConfig, seed: int, start: int) -> Iterator[Arrays]:
+    """Arrays (member, batch, ...) from step `start` on, flipped, turned, blinded: a pure function of (seed, step)."""
+    n, batch = len(pool["kind"]), config.batch
     for step in range(start, config.steps):
         rng = np.random.default_rng([seed, step])
         index = np.empty((config.members, batch), int)
@@ -171,26 +153,6 @@ def field_batches(pool: Arrays, config: DetectorConfig, seed: int, start: int) -
             for e in np.unique(epoch):
                 order = np.random.default_rng([seed, member, int(e)]).permutation(n)
                 index[member, epoch == e] = order[at[epoch == e]]
-        arrays = {name: values[index] for name, values in pool.items()}
-        yield turned(arrays, int(rng.integers(8)))
-
-
-def turned(arrays: Arrays, way: int) -> Arrays:
-    """One of the eight flips and quarter turns of fields (..., y, x, c): of the pores' roll the mirror image, too."""
-    maps, kind, sources = arrays["maps"], arrays["kind"], arrays["sources"].copy()
-    n = maps.shape[-2]
-    at_x, at_y = front.CHANNELS.index("bright_x"), front.CHANNELS.index("bright_y")
-    maps = maps.copy()
-    if way & 1:
-        maps, kind = maps[..., ::-1, :].copy(), kind[..., ::-1]
-        maps[..., at_x] *= -1
-        sources[..., 0] = n - 1 - sources[..., 0]
-    if way & 2:
-        maps, kind = maps[..., ::-1, :, :].copy(), kind[..., ::-1, :]
-        maps[..., at_y] *= -1
-        sources[..., 1] = n - 1 - sources[..., 1]
-    if way & 4:
-        maps, kind = np.swapaxes(maps, -2, -3).copy(), np.swapaxes(kind, -1, -2)
-        maps[..., [at_x, at_y]] = maps[..., [at_y, at_x]]
-        sources[..., [0, 1]] = sources[..., [1, 0]]
-    return arrays | {"maps": np.ascontiguousarray(maps), "kind": np.ascontiguousarray(kind), "sources": sources}
+        arrays = {name: pool[name][index] for name in ("features", "kind", "target")}
+        arrays = turned(arrays, int(rng.integers(8)))
+        yield arrays | {"features": blinded(arrays["features"], rng, config.blind)}

@@ -16,8 +16,8 @@ from twin.schema import UserError
 from twin.train.detector import scores
 from twin.train.detector.catalogue import sources
 from twin.train.detector.config import DetectorConfig
-from twin.train.detector.fields import field_batches, simulate_fields
-from twin.train.detector.model import Detector, Detectors, detector_config, detectors, save
+from twin.train.detector.fields import candidate_batches, simulate_fields, with_times
+from twin.train.detector.model import Detector, Detectors, Said, detector_config, detectors, save
 from twin.train.fit import begin, run
 from twin.train.folder import RUN, prepare_folder, withdraw
 from twin.train.progress import Bar
@@ -37,6 +37,7 @@ def train_detector(
     out = Path(out)
     begun = {"recipe_sha256": recipe.sha256, "train": config.model_dump(mode="json"), "seed": seed,
              "twin": twin.__version__}  # fmt: skip
+    fields = with_times(recipe, config.slices)
     existed = out.is_dir()
     if prepare_folder(out, begun, resume):
         return Detector.load(out)
@@ -47,8 +48,8 @@ def train_detector(
         batches: Any = iter(())
         if first < config.steps:
             with Bar(f"simulating {recipe.name}", config.samples, progress) as bar:
-                pool = simulate_fields(recipe, config, seed, config.samples, 0, config.extra, bar.advance)
-            batches = field_batches(pool, config, seed, first)
+                pool = simulate_fields(fields, seed, config.samples, 0, bar.advance)
+            batches = candidate_batches(pool, config, seed, first)
         with Bar("training", config.steps, progress, frames=config.members * config.batch, done=first) as bar:
             state = run(networks, keys, first, state, batches, checkpoints, bar)
     except UserError:
@@ -58,7 +59,7 @@ def train_detector(
     finally:
         checkpoints.close()
     with Bar("simulating held-out fields", config.validation, progress) as bar:
-        held = simulate_fields(recipe, config, seed, config.validation, VALIDATION_SHARD, 0, bar.advance)
+        held = simulate_fields(fields, seed, config.validation, VALIDATION_SHARD, bar.advance)
     metrics, least, widen = judge(networks, state.mean, held)
     metrics["seconds_of_last_run"] = round(time.monotonic() - started, 1)
     save(out, recipe, state.mean, metrics, _card(recipe, config, metrics, least), begun, threshold=least, widen=widen)
@@ -71,8 +72,9 @@ def judge(
     networks: Detectors, weights: Any, held: dict[str, np.ndarray]
 ) -> tuple[dict[str, Any], float, dict[str, float]]:
     """Scores, threshold, factors of standard deviations: half of the fields set the latter, the other half scores."""
-    said = networks.predict(weights, held["maps"].astype(np.float32))
-    half = len(held["maps"]) // 2
+    said = said_of(networks, weights, held)
+    many = len(held["there"])
+    half = many // 2
 
     def matched(first: int, last: int) -> list[scores.Match]:
         out = []
@@ -86,8 +88,21 @@ def judge(
     least = scores.threshold(tuned)
     widen = scores.widths(tuned, held["sources"][:half], least)
     said = said.widened(widen)
-    metrics = scores.table(matched(half, len(held["maps"])), held["sources"][half:], held["there"][half:], least)
+    metrics = scores.table(matched(half, many), held["sources"][half:], held["there"][half:], least)
     return {"held_out": metrics, "threshold": least}, least, widen
+
+
+def said_of(networks: Detectors, weights: Any, held: dict[str, np.ndarray]) -> Said:
+    """What is said of simulated fields' candidates, field by field."""
+    number = np.bincount(held["field"], minlength=len(held["there"]))
+    there = np.arange(max(number.max(initial=0), 1)) < number[:, None]
+
+    def unfolded(name: str) -> np.ndarray:
+        out = np.zeros((*there.shape, held[name].shape[-1]), held[name].dtype)
+        out[there] = held[name]
+        return out
+
+    return networks.predict(weights, unfolded("features"), unfolded("base"), unfolded("sigma"), there)
 
 
 def _card(recipe: ShardSource, config: DetectorConfig, metrics: dict[str, Any], least: float) -> str:

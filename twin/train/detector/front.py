@@ -26,8 +26,6 @@ FINE = 2  # parts a bin, along each axis, in which PSFs are given
 _NEAR = 2.0  # [bin] that places may move from the bin they were found in
 _LEAST = 1e-3  # counts a bin that the model never goes below
 
-CHANNELS = ("counts", "model", "score", "plain", "soft", "hard", "estimate", "bright", "bright_x", "bright_y")
-
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -86,14 +84,40 @@ def score(counts: Array, model: Array, k: Kernel) -> tuple[Array, Array]:
 def source_image(k: Kernel, x: Array, y: Array, n: int) -> Array:
     """(n, n) PSF of a source at (x, y) [bin], whole bins; splines swing below zero beside the core, what is told does
     not."""
+    window, weights, fine = _window(k, x, y, n)
+    return jnp.maximum(_along_x(_along_y(window, _quintic(weights[0]), fine), _quintic(weights[1]), fine), 0.0)
+
+
+def source_slopes(k: Kernel, x: Array, y: Array, n: int) -> tuple[Array, Array, Array]:
+    """`source_image` and its derivatives with x and y, each (n, n)."""
+    window, weights, fine = _window(k, x, y, n)
+    (value_y, value_x), (slope_y, slope_x) = ([make(w) for w in weights] for make in (_quintic, _quintic_slope))
+    rows = _along_y(window, value_y, fine)
+    image = _along_x(rows, value_x, fine)
+    # a source moves to the right as the place within its PSF moves to the left
+    by_x = -fine * _along_x(rows, slope_x, fine)
+    by_y = -fine * _along_x(_along_y(window, slope_y, fine), value_x, fine)
+    seen = image > 0
+    return jnp.maximum(image, 0.0), jnp.where(seen, by_x, 0.0), jnp.where(seen, by_y, 0.0)
+
+
+def _window(k: Kernel, x: Array, y: Array, n: int) -> tuple[Array, list[Array], int]:
+    """The splines' coefficients for n bins, and how far (y, x) the place lies beyond whole steps."""
     at = [k.middle - k.fine * v for v in (y, x)]
     low = [jnp.floor(v) for v in at]
-    size = k.fine * (n - 1) + 1
-    window = jax.lax.dynamic_slice(k.splines, [v.astype(jnp.int32) - 2 for v in low], (size + 5, size + 5))
-    weights = [_quintic(v - w) for v, w in zip(at, low, strict=True)]
-    rows = sum((w * window[j : j + size : k.fine] for j, w in enumerate(weights[0])), jnp.zeros(()))
-    light = sum((w * rows[:, j : j + size : k.fine] for j, w in enumerate(weights[1])), jnp.zeros(()))
-    return jnp.maximum(light, 0.0)
+    size = k.fine * (n - 1) + 6
+    window = jax.lax.dynamic_slice(k.splines, [v.astype(jnp.int32) - 2 for v in low], (size, size))
+    return window, [v - w for v, w in zip(at, low, strict=True)], k.fine
+
+
+def _along_y(window: Array, weights: list[Array], fine: int) -> Array:
+    size = window.shape[0] - 5
+    return sum((w * window[j : j + size : fine] for j, w in enumerate(weights)), jnp.zeros(()))
+
+
+def _along_x(rows: Array, weights: list[Array], fine: int) -> Array:
+    size = rows.shape[1] - 5
+    return sum((w * rows[:, j : j + size : fine] for j, w in enumerate(weights)), jnp.zeros(()))
 
 
 def _quintic(f: Array) -> list[Array]:
@@ -107,6 +131,19 @@ def _quintic(f: Array) -> list[Array]:
 
     g = 1 - f
     return [g**5 / 120, middle(1 + f), inner(f), inner(g), middle(1 + g), f**5 / 120]
+
+
+def _quintic_slope(f: Array) -> list[Array]:
+    """Derivatives of `_quintic` with f."""
+
+    def inner(d: Array) -> Array:
+        return d * (-1 + d * d * (1 - 5 * d / 12))
+
+    def middle(d: Array) -> Array:
+        return 5 / 8 + d * (-7 / 2 + d * (15 / 4 + d * (-3 / 2 + 5 * d / 24)))
+
+    g = 1 - f
+    return [-(g**4) / 24, middle(1 + f), inner(f), -inner(g), -middle(1 + g), f**4 / 24]
 
 
 @jax.tree_util.register_dataclass
@@ -167,8 +204,8 @@ def _places(counts: Array, shape: Array, k: Kernel, s: Found, first: Array | int
             stiff = jnp.maximum(c * jnp.sum(slope * slope * weight), 1e-6)
             return jnp.clip(jnp.sum(slope * ratio) / stiff, -0.3, 0.3)
 
-        dx = step(source_image(k, x + 0.5, y, n) - source_image(k, x - 0.5, y, n))
-        dy = step(source_image(k, x, y + 0.5, n) - source_image(k, x, y - 0.5, n))
+        _, by_x, by_y = source_slopes(k, x, y, n)
+        dx, dy = step(by_x), step(by_y)
         x = jnp.clip(x + dx, s.x0[j] - _NEAR, s.x0[j] + _NEAR)
         y = jnp.clip(y + dy, s.y0[j] - _NEAR, s.y0[j] + _NEAR)
         images = s.images.at[j].set(source_image(k, x, y, n))
@@ -216,39 +253,6 @@ def bright_sources(counts: Array, k: Kernel, shape: Array) -> Found:
     return jax.lax.cond(found.number > 0, lambda s: scored(_fluxes(counts, shape, rounds(s, 0))), lambda s: s, found)
 
 
-def features(frame: Array, psf: Array, shape: Array) -> tuple[Array, Found]:
-    """What the network sees of a frame (band, y, x), (y, x, CHANNELS), and the fit of its bright sources.
-
-    psf    (side, side) of a source in the middle, all bands together, in `FINE` parts a bin, normalised to all of its
-           light
-    shape  (y, x) background's relative brightness, of mean 1
-    """
-    n = frame.shape[-1]
-    k = kernel(psf, n)
-    counts = jnp.sum(frame, 0)
-    fit = bright_sources(counts, k, shape)
-    plain, _ = score(counts, jnp.maximum(fit.background * shape, _LEAST), k)
-    share = jnp.maximum(jnp.sum(frame, (1, 2)), 1.0)
-    share = share / jnp.sum(share)
-    bands = [score(band, jnp.maximum(fit.model * part, _LEAST), k)[0] for band, part in
-             ((frame[0], share[0]), (frame[-1], share[-1]))]  # fmt: skip
-    bright = jnp.zeros((3, n, n))
-    row, column = jnp.rint(fit.y).astype(jnp.int32), jnp.rint(fit.x).astype(jnp.int32)
-    there = fit.counts > 0
-    values = jnp.stack([jnp.log1p(fit.counts), fit.x - column, fit.y - row]) * there
-    bright = bright.at[:, row, column].add(values, mode="drop")
-    maps = [
-        2 * (jnp.sqrt(counts + 0.375) - jnp.sqrt(fit.model + 0.375)),
-        jnp.log(fit.model),
-        _calm(fit.z),
-        _calm(plain),
-        *(_calm(v) for v in bands),
-        jnp.log1p(jnp.maximum(fit.estimate, 0.0)),
-        *bright,
-    ]
-    return jnp.stack(maps, -1), fit
-
-
-def _calm(z: Array) -> Array:
+def calm(z: Array) -> Array:
     """Linear to 5 standard deviations, then logarithmic."""
     return 5 * jnp.arcsinh(z * 0.2)

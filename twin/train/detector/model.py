@@ -17,8 +17,9 @@ from jax.sharding import PartitionSpec as P
 from twin.io.atomic import write_json, write_text
 from twin.schema import Node, UserError, load_yaml, validate
 from twin.train.detector import front
+from twin.train.detector.candidates import found_in
 from twin.train.detector.config import DetectorConfig
-from twin.train.detector.network import MEASURED, DetectorNet, laws, loss
+from twin.train.detector.network import MEASURED, NOTHING, DetectorNet, laws, loss, standard
 from twin.train.members import Batch, Members, Metrics
 from twin.train.model import FILES, read_json, recipe_text
 from twin.train.weights import check_files, file_hashes, flatten, load_arrays, save_arrays, sha256_of, unflatten
@@ -62,26 +63,34 @@ class Detectors(Members):
         return DetectorNet(self.config, rngs)
 
     def losses(self, weights: nnx.State, batch: Batch, key: jax.Array) -> tuple[jax.Array, Metrics]:
-        output = nnx.merge(self.graph, weights)(batch["maps"].astype(jnp.float32))
-        parts = loss(output, batch["kind"], batch["sources"], batch["there"])
+        output = nnx.merge(self.graph, weights)(batch["features"].astype(jnp.float32))
+        parts = loss(output, batch["kind"], batch["target"])
         return sum((WEIGHTS[name] * part for name, part in parts.items()), jnp.zeros(())), parts
 
-    def _said(self, weights: nnx.State, maps: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        log_p, mean, sigma = laws(nnx.merge(self.graph, weights)(maps))
+    def _said(self, weights: nnx.State, features: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        log_p, mean, sigma = laws(nnx.merge(self.graph, weights)(features))
         return jnp.exp(log_p), mean, sigma
 
-    def predict(self, weights: nnx.State, maps: np.ndarray) -> Said:
-        """The members' mixture for features (n, y, x, CHANNELS), in blocks of one size."""
-        block, parts = self.config.batch, []
-        for start in range(0, max(len(maps), 1), block):
-            held = len(maps[start : start + block])
-            padded = np.zeros((block, *maps.shape[1:]), np.float32)
-            padded[:held] = maps[start : start + block]
-            p, mean, sigma = (np.asarray(v)[:, :held] for v in self._forward(weights, padded))
+    def predict(
+        self, weights: nnx.State, features: np.ndarray, base: np.ndarray, sigma: np.ndarray, there: np.ndarray
+    ) -> Said:
+        """The members' mixture for candidates (n, ROOM, ...) as `candidates` has them, in blocks of one size."""
+        block, shape = self.config.batch, there.shape
+        kept, parts = np.flatnonzero(there), []
+        flat = features.reshape(-1, features.shape[-1])[kept]
+        for start in range(0, max(len(flat), 1), block):
+            held = len(flat[start : start + block])
+            padded = np.zeros((block, flat.shape[-1]), np.float32)
+            padded[:held] = flat[start : start + block]
+            p, mean, spread = (np.asarray(v)[:, :held] for v in self._forward(weights, padded))
             # of a mixture of normal laws of equal weight: mean, and standard deviation with that between members
-            spread = np.sqrt((sigma**2 + mean**2).mean(0) - mean.mean(0) ** 2)
-            parts.append(Said(p.mean(0), mean.mean(0), spread))
-        return Said(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("p", "mean", "sigma")))
+            both = np.sqrt((spread**2 + mean**2).mean(0) - mean.mean(0) ** 2)
+            parts.append((p.mean(0), mean.mean(0), both))
+        zero, unit = standard(base, sigma)
+        p, mean, both = (np.zeros((*shape, many), np.float32) for many in (3, len(MEASURED), len(MEASURED)))
+        p[..., NOTHING], at = 1, np.unravel_index(kept, shape)
+        p[at], mean[at], both[at] = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return Said(p, zero + unit * mean, unit * both)
 
 
 @lru_cache(maxsize=2)
@@ -96,10 +105,10 @@ def detectors(config: DetectorConfig) -> Detectors:
 
 @dataclass(frozen=True)
 class Said:
-    """What is said of the subtiles of n fields, each (n, y / 2, x / 2, ...).
+    """What is said of the candidates of n fields, each (n, ROOM, ...).
 
-    p           probabilities of nothing, source, artefact
-    mean, sigma of what is MEASURED of the source, places as offsets from the subtile's middle [bin]
+    p           probabilities of nothing, source, artefact; nothing where there is no candidate
+    mean, sigma of what is MEASURED of the source, places in bins
     """
 
     p: np.ndarray
@@ -148,28 +157,36 @@ class Detector:
         return cls(folder, config, tuple(about["bands"]), metrics, networks, networks.place(weights),
                    float(about["threshold"]), dict(about["widen"]))  # fmt: skip
 
-    def predict(self, frames: np.ndarray, psf: np.ndarray, shape: np.ndarray) -> tuple[Said, list[front.Found]]:
+    def predict(
+        self, frames: np.ndarray, psf: np.ndarray, shape: np.ndarray, times: np.ndarray | None = None
+    ) -> tuple[Said, list[front.Found]]:
         """What is said of frames (n, band, y, x) [count] with PSFs (n, side, side), and fits of their bright sources.
 
-        shape (y, x): the background's. Raises UserError for other shapes, and counts that are none.
+        shape (y, x): the background's; times (n, slice, y, x) [count], where known, in as many slices as training had.
+        Raises UserError for other shapes, and counts that are none.
         """
         frames = np.asarray(frames, np.float32)
         if frames.ndim != 4 or frames.shape[1] != len(self.bands) or frames.shape[2] != frames.shape[3]:
             raise UserError(f"frames are {frames.shape}, needed are (n, {len(self.bands)}, side, side)", key="frame")
-        if frames.shape[2] % 4:
-            raise UserError(f"frames of {frames.shape[2]} bins cannot be cut into tiles of 4", key="frame")
-        if not np.all(np.isfinite(frames)) or frames.min(initial=0) < 0:
-            raise UserError("has values that are no counts", key="frame")
-        maps, fits = [], []
-        for frame, image in zip(frames, psf, strict=True):
-            found, fit = _features(frame, image, shape)
-            maps.append(np.asarray(found, np.float16))
+        if frames.shape[2] < SMALLEST:
+            raise UserError(f"frames of {frames.shape[2]} bins are smaller than {SMALLEST}", key="frame")
+        if times is None:
+            times = np.zeros((len(frames), 0, *frames.shape[2:]), np.float32)
+        for name, images in (("frame", frames), ("times", times)):
+            if not np.all(np.isfinite(images)) or images.min(initial=0) < 0:
+                raise UserError("has values that are no counts", key=name)
+        found, fits = [], []
+        for frame, slices, image in zip(frames, times, psf, strict=True):
+            one, fit = _found_in(frame, slices, image, shape)
+            found.append(jax.tree.map(np.asarray, one))
             fits.append(jax.tree.map(np.asarray, fit))
-        said = self.networks.predict(self.weights, np.stack(maps).astype(np.float32))
+        features, base, sigma, there, _ = (np.stack(each) for each in zip(*found, strict=True))
+        said = self.networks.predict(self.weights, features, base, sigma, there)
         return said.widened(self.widen), fits
 
 
-_features = jax.jit(front.features)
+SMALLEST = 16  # [bin] along the side of an image
+_found_in = jax.jit(found_in)
 
 
 def save(folder: Path, recipe: Any, weights: Any, metrics: dict[str, Any], card: str, begun: Any, **about: Any) -> None:

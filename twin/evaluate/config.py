@@ -163,7 +163,7 @@ class TransientFiles(_Strict):
 class EpWxt44(_Strict):
     """A benchmark on a real frame of a lobster eye: a calibrated telescope, and a trained detector, search it.
 
-    transient   bin (x, y), counted from 0;  transient_counts  in 5 x 5 bins about it
+    transient   bin (x, y), counted from 0;  transient_counts  in 5 x 5 bins about it;  sky  its RA, Dec [deg]
     circle      within which the effective area's counts lie
     fluxes      [mCrab] of injected sources;  injections  off and on the arms, in each of `frames` a flux
     apart       [bin] between them;  on_arm, off_arm  nearer and further than which a place is on, off the Crab's arms
@@ -179,6 +179,7 @@ class EpWxt44(_Strict):
     arf: str
     transient: tuple[float, float]
     transient_counts: Annotated[int, Field(gt=0)]
+    sky: tuple[float, float]
     transient_files: TransientFiles
     circle: Arcmin
     fluxes: tuple[Annotated[float, Field(gt=0)], ...]

@@ -157,16 +157,16 @@ def _covariance(bins: _Bins, m: np.ndarray, spread: Spread, x: float, y: float, 
         return np.full((3, 3), np.nan)
 
 
-def _widened(spread: Spread, bins: _Bins, x: np.ndarray, y: np.ndarray, m: np.ndarray, misfit: float) -> np.ndarray:
-    """(k,) how much wider the score of sources at x, y is than Poisson's, where of `m` (y, x) the light of sources
-    s = m - background is known to a share `misfit` f only, wrong alike in neighbouring bins:
+def _widened(p: np.ndarray, m: np.ndarray, background: np.ndarray, misfit: float) -> np.ndarray:
+    """(k,) how much wider the score of sources with PSFs p (k, y, x) is than Poisson's, where of `m` (y, x) the light
+    of other sources s = m - background is known to a share `misfit` f only, wrong alike in neighbouring bins:
 
         1 + f^2 sum of a_i a_j / sum of p^2 / m,  a = p s / m,  j among the 3 x 3 bins about i
     """
-    p = spread.images(x, y)
-    wrong = p * ((m - bins.background) / m)
+    wrong = p * ((m - background) / m)
     extra = misfit**2 * (wrong * uniform_filter(wrong, (0, 3, 3), mode="constant") * 9).sum((1, 2))
-    return 1 + extra / np.maximum((p**2 / m).sum((1, 2)), 1e-30)
+    made: np.ndarray = 1 + extra / np.maximum((p**2 / m).sum((1, 2)), 1e-30)
+    return made
 
 
 def detect(
@@ -206,10 +206,10 @@ def detect(
         x, y = x[free][:CANDIDATES], y[free][:CANDIDATES]
         if not len(x):
             break
-        seen, total = spread.at(x, y, rows, columns)
-        c, ts = amplitude(bins.data, m, seen, total)
+        images = spread.images(x, y)
+        c, ts = amplitude(bins.data, m, images[:, rows, columns], images.sum((1, 2)))
         if misfit and len(found.x):
-            ts = ts / _widened(spread, bins, x, y, whole, misfit)
+            ts = ts / _widened(images, whole, background, misfit)
         chosen = _chosen(x, y, ts, max(least**2, SHARE * ts.max()))
         if not chosen:
             break
@@ -261,19 +261,21 @@ def _finish(bins: _Bins, spread: Spread, found: _Sources, least: float, refine: 
         m = bins.floor + found.counts @ found.seen
         for k in range(n):
             covariance[k] = _covariance(bins, m, spread, found.x[k], found.y[k], max(found.counts[k], 1e-3))
+    images = spread.images(found.x, found.y) if misfit else np.zeros((n, 0, 0))
     while True:
         m = bins.floor + found.counts @ found.seen
         # each source's counts are the best given the others', so that its likelihood ratio needs no further maximum
         light = found.counts[:, None] * found.seen
         ts = -2 * (np.log1p(-np.minimum(light / m, 1 - 1e-12)) @ bins.data + found.counts * found.total)
-        for k in range(len(ts) if misfit else 0):
-            others = np.arange(len(ts)) != k
-            whole = bins.background + spread.expected(found.x[others], found.y[others], found.counts[others])
-            ts[k] /= _widened(spread, bins, found.x[k : k + 1], found.y[k : k + 1], whole, misfit)[0]
+        if misfit and len(ts):
+            whole = bins.background + np.tensordot(found.counts, images, 1)
+            for k in range(len(ts)):
+                without = np.maximum(whole - found.counts[k] * images[k], bins.background)
+                ts[k] /= _widened(images[k : k + 1], without, bins.background, misfit)[0]
         if not (ts <= least**2).any():
             break
         keep = np.arange(len(ts)) != int(np.argmin(ts))
-        found, covariance = found.take(keep), covariance[keep]
+        found, covariance, images = found.take(keep), covariance[keep], images[keep]
         if len(found.x):
             found.counts = fit_counts(bins.data, bins.floor, found.seen, found.total, found.counts)
     return detections(found.x, found.y, found.counts, np.sqrt(np.maximum(ts, 0)), covariance)

@@ -8,10 +8,12 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.ndimage import map_coordinates
 
 from twin.train.detector import front
 
 FINE = front.FINE  # parts a bin in which PSFs are made
+NEAR = 20  # [bin] a side of a place's neighbourhood that is made without the rest of its PSF
 OWN = 3.0  # [bin] from one of `own` within which a source has its PSF and no other
 Make = Callable[[float, float], np.ndarray | jax.Array]
 
@@ -42,6 +44,7 @@ class NodeSpread:
         whole = np.zeros((len(self.nodes), x.size), np.float32)
         for k in range(4):
             whole[which[:, k], np.arange(x.size)] += weight[:, k]
+        self._light: np.ndarray | None = None
         self._weights = jnp.asarray(whole.reshape(-1, *window.shape))
 
     def _around(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -65,18 +68,31 @@ class NodeSpread:
         return self._n, self._n
 
     def images(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.asarray(self._made(x, y, [0, 0], self._n), float)
+
+    def _made(self, x: np.ndarray, y: np.ndarray, first: list[int], size: int) -> np.ndarray:
+        """(k, size, size) of bins from `first` (x, y) on."""
         x, y = np.asarray(x, float), np.asarray(y, float)
         many = max(4, 1 << (len(x) - 1).bit_length()) if len(x) else 4  # few shapes to compile
         padded = np.zeros((2, many), np.float32)
         padded[0, : len(x)], padded[1, : len(x)] = x, y
         which, weight = self._around(padded[0].astype(float), padded[1].astype(float))
         which[: len(x)], weight[: len(x)] = self._around(x, y)
-        made = _images(self._kernels, self._window, which, weight, *padded, self._n)
-        return np.asarray(made, float)[: len(x)]
+        window = jax.lax.dynamic_slice(self._window, (first[1], first[0]), (size, size))
+        moved = padded - np.array(first, np.float32)[:, None]
+        return np.asarray(_images(self._kernels, window, which, weight, *moved, size))[: len(x)]
 
     def at(self, x: np.ndarray, y: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        images = self.images(x, y)
-        return images[:, rows, columns], images.sum((1, 2))
+        """Bins that lie near each other are made alone; the sum is then drawn straight between whole bins."""
+        if not len(rows) or max(np.ptp(rows), np.ptp(columns)) >= NEAR or self._n <= NEAR:
+            images = self.images(x, y)
+            return images[:, rows, columns], images.sum((1, 2))
+        first = [int(min(v.min(), self._n - NEAR)) for v in (columns, rows)]
+        seen = np.asarray(self._made(x, y, first, NEAR), float)
+        if self._light is None:
+            self._light = self.correlate(np.ones(self.shape))
+        total = map_coordinates(self._light, [np.asarray(y, float), np.asarray(x, float)], order=1, mode="nearest")
+        return seen[:, rows - first[1], columns - first[0]], total
 
     def expected(self, x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray:
         return np.asarray(np.tensordot(np.asarray(counts, float), self.images(x, y), 1))

@@ -13,10 +13,11 @@ from scipy.ndimage import uniform_filter
 from twin.evaluate.xray.compare import arm_distance
 from twin.evaluate.xray.nodes import FINE, NodeSpread
 from twin.io.xray import CountImage
-from twin.observatory.lobster_calibrate.fit import Setup, background, source_counts
+from twin.observatory.lobster.state import LobsterState
+from twin.observatory.lobster_calibrate.fit import Setup, background
 from twin.observatory.lobster_calibrate.folder import LobsterCalibration
 from twin.observatory.lobster_calibrate.frame import Grid, Window
-from twin.observatory.lobster_calibrate.model import expected, reached
+from twin.observatory.lobster_calibrate.model import Spectrum, expected, reached
 from twin.observatory.lobster_calibrate.parameters import figure_of, state_of, window_of
 from twin.observatory.lobster_calibrate.run import begin
 from twin.priors.xray.spectra import CRAB
@@ -35,6 +36,7 @@ class Scene:
     background  (y, x) without any source;  light (y, x) the Crab's expected counts
     crab        (2,) bin of the Crab's image;  lit (y, x) bins that light reaches
     misfit      share of the Crab's light, over a focus outside its core, by which the PSF is wrong
+    frame       as it was read
     exact       (x, y) [bin] -> (y, x) counts of one source as `spread` has them, by the optics themselves
     parts       (x, y) -> that in parts of bins about the source, as far as light goes: see NodeSpread
     """
@@ -47,6 +49,7 @@ class Scene:
     light: np.ndarray
     lit: np.ndarray
     misfit: float
+    frame: CountImage
     exact: Callable[[float, float], np.ndarray]
     parts: Callable[[float, float], jax.Array]
 
@@ -69,25 +72,28 @@ def scene(calibration: LobsterCalibration, frame: CountImage) -> Scene:
         raise UserError(f"{nx} x {ny} bins: a square frame is needed")
     values = brightness(calibration, setup)
     crab = setup.grid.column(np.array([values["source_x"], values["source_y"]]))
-    images = jax.jit(lambda place: source_counts(setup, values, place))
+    images, whole = _programs(setup, nx)
+    # numbers and not constants of the programs: these are then the same for every calibration
+    given = setup.telescope.state(), {name: jnp.float32(value) for name, value in values.items()}, setup.spectrum
 
     def image(x: float, y: float) -> np.ndarray:
-        return np.maximum(np.asarray(images(jnp.asarray(setup.grid.place(np.array([x, y])), jnp.float32)), float), 0)
+        place = jnp.asarray(setup.grid.place(np.array([x, y])), jnp.float32)
+        return np.maximum(np.asarray(images(*given, place), float), 0)
 
     light = image(*crab)
-    window = np.asarray(reached(window_of(values, setup.half), setup.grid), float)
-    make = _parts(setup, values, nx)
     total = light.sum()
 
     def parts(x: float, y: float) -> jax.Array:
-        return make(x, y) / total
+        place = jnp.asarray(setup.grid.place(np.array([x, y])), jnp.float32)
+        return whole(*given, place, jnp.asarray([_first(v, nx) for v in (x, y)])) / total
 
+    window = np.asarray(reached(window_of(values, setup.half), setup.grid), float)
     spread = NodeSpread(parts, PARTS, window, crab[None])
     diffuse, particles = (np.asarray(v, float) for v in background(setup, values))
     level = np.maximum(diffuse + particles, 1e-3)
     wrong = misfit(setup.counts, level + light, light, crab)
     return Scene(
-        setup, values, spread, level, crab, light, window > 0.5, wrong, lambda x, y: image(x, y) / total, parts
+        setup, values, spread, level, crab, light, window > 0.5, wrong, frame, lambda x, y: image(x, y) / total, parts
     )
 
 
@@ -115,31 +121,43 @@ def brightness(calibration: LobsterCalibration, setup: Setup) -> dict[str, float
     return values | {"throughput": float(base.throughput) * share}
 
 
-def _parts(setup: Setup, values: dict[str, float], n: int) -> Callable[[float, float], jax.Array]:
-    """x, y [bin] -> PSF in parts of bins about it, unbounded by the detector, as far as it is on the frame from places
-    up to a part of the frame away."""
-    state = state_of(setup.telescope.state(), setup.plates, values)
-    centre = jnp.stack([jnp.asarray(values["centre_x"]), jnp.asarray(values["centre_y"])])
-    half, more = FINE * (n + 1), FINE * (n // PARTS + 2)
-    wide = min(FINE * n + 2 * more, 2 * half + 1)
-    side = (setup.grid.side[0] / FINE, setup.grid.side[1] / FINE)
+def _first(at: float, n: int) -> int:
+    """Where in an image in parts of bins about a source at bin `at` begins what is on the frame, and `_more` before."""
+    half = FINE * (n + 1)
+    return int(np.clip(half - round(FINE * at) - _more(n), 0, 2 * half + 1 - _wide(n)))
+
+
+def _more(n: int) -> int:
+    # parts beside the frame that a source needs which takes its PSF from a node as far away as nodes are apart
+    return FINE * (n // PARTS + 2)
+
+
+def _wide(n: int) -> int:
+    return min(FINE * n + 2 * _more(n), 2 * FINE * (n + 1) + 1)
+
+
+def _programs(setup: Setup, n: int) -> tuple[Callable[..., jax.Array], Callable[..., jax.Array]]:
+    """(state, values, spectrum, place) -> (y, x) counts of a source on the frame; with (2,) `_first` besides -> counts
+    in parts of bins about it, unbounded by the detector, as far as the frame can have of them."""
+    half, side = FINE * (n + 1), (setup.grid.side[0] / FINE, setup.grid.side[1] / FINE)
     far = jnp.asarray([[-1e6, 1e6]] * 2)
-    window = Window(jnp.asarray(values["turn"]), far, far)
-    reach = 1.5 * half * max(side)
+
+    def light(state, values, spectrum, place, window, grid, reach):  # type: ignore[no-untyped-def]
+        state, centre = state_of(state, setup.plates, values), jnp.stack([values["centre_x"], values["centre_y"]])
+        coating, figure = setup.telescope.coating, figure_of(values)
+        return setup.exposure * expected(state, coating, figure, spectrum, place, centre, window, grid, reach)
 
     @jax.jit
-    def make(place: jax.Array, first: jax.Array) -> jax.Array:
-        x, y = (place[k] + (first[k] - half + jnp.arange(wide)) * side[k] for k in range(2))
-        made = expected(
-            state, setup.telescope.coating, figure_of(values), setup.spectrum, place, centre, window,
-            Grid(x, y, side), reach,
-        )  # fmt: skip
-        whole = jnp.zeros((2 * half + 1, 2 * half + 1))
-        return jax.lax.dynamic_update_slice(whole, setup.exposure * made, (first[1], first[0]))
+    def image(state: LobsterState, values: dict[str, jax.Array], spectrum: Spectrum, place: jax.Array) -> jax.Array:
+        return light(state, values, spectrum, place, window_of(values, setup.half), setup.grid, None)
 
-    def about(x: float, y: float) -> jax.Array:
-        # parts of bins from the image's beginning to that of the frame, as seen from the source
-        first = [int(np.clip(half - round(FINE * v) - more, 0, 2 * half + 1 - wide)) for v in (x, y)]
-        return make(jnp.asarray(setup.grid.place(np.array([x, y])), jnp.float32), jnp.asarray(first))
+    @jax.jit
+    def whole(
+        state: LobsterState, values: dict[str, jax.Array], spectrum: Spectrum, place: jax.Array, first: jax.Array
+    ) -> jax.Array:
+        x, y = (place[k] + (first[k] - half + jnp.arange(_wide(n))) * side[k] for k in range(2))
+        window = Window(values["turn"], far, far)
+        made = light(state, values, spectrum, place, window, Grid(x, y, side), 1.5 * half * max(side))
+        return jax.lax.dynamic_update_slice(jnp.zeros((2 * half + 1, 2 * half + 1)), made, (first[1], first[0]))
 
-    return about
+    return image, whole

@@ -13,7 +13,7 @@ import numpy as np
 import twin
 from twin.evaluate.config import EpWxt44
 from twin.evaluate.result import scores_json
-from twin.evaluate.sources import Telescope, background_of
+from twin.evaluate.sources import SCALE, Telescope, background_of
 from twin.evaluate.xray import searchers
 from twin.evaluate.xray.compare import RADIUS, counted, level
 from twin.evaluate.xray.detections import Detections
@@ -112,9 +112,9 @@ def network(model: Detector, one: Scene) -> Searcher:
     if not isinstance(recipe, XrayRecipe):
         raise UserError("is no recipe of X-ray fields", file=model.folder / "recipe.yaml")
     n = len(one.background)
-    if recipe.frame.bins != n or abs(recipe.pixel_scale / 60 / one.side - 1) > 0.02:
+    if recipe.frame.bins != n or abs(recipe.pixel_scale / 60 / one.side - 1) > SCALE:
         raise UserError(f"was trained on other frames than {n} bins of {one.side:.2f} arcmin", file=model.folder)
-    psf = np.asarray(one.parts((n - 1) / 2, (n - 1) / 2), np.float32)
+    psf = np.array(one.parts((n - 1) / 2, (n - 1) / 2), np.float32)
     # of what goes beyond the image the calibration knows nothing: the recipe's own share of it
     psf *= float(Telescope(recipe, {}).psf(one.side).sum()) / psf.sum()
     return searchers.network(model, psf, background_of(recipe, n), len(model.bands))
@@ -269,6 +269,10 @@ def known_sources(
             f"{name}_offset": Estimate(*[float(distance[best])] * 3),
         }
         if name == "transient":
+            if one.frame.sky is not None:
+                place = np.array(one.frame.sky.pixel(*(np.array(v) for v in config.sky))) - 1
+                away = float(np.hypot(found.x[best] - place[0], found.y[best] - place[1])) * one.side
+                metrics["transient_offset_sky"] = Estimate(away, away, away)
             metrics["transient_box"] = in_box(one, found, best, sd, who, np.array(config.transient))
     metrics["false_alarms"] = counted(int((~taken).sum()), 1)
     near = one.distance(found.x, found.y) < config.off_arm
@@ -327,7 +331,10 @@ def verdict(metrics: dict[str, Estimate], name: str, config: EpWxt44) -> list[tu
     if "transient_box" in found:
         offset, box = found["transient_offset"].value, found["transient_box"]
         lines.append((f"{name}: transient from bin {config.transient}", "<= 1.3'", f"{offset:.2f}'", offset <= 1.3))
-        inside = box.low <= config.transient_counts <= box.high
+        if "transient_offset_sky" in found:
+            away = found["transient_offset_sky"].value
+            lines.append((f"{name}: transient from its place on the sky", "-", f"{away:.2f}'", away <= 1.3))
+        inside = bool(box.low <= config.transient_counts <= box.high)
         words = f"{box.value:.0f} [{box.low:.0f}, {box.high:.0f}]"
         lines.append((f"{name}: counts in 5 x 5 bins", f"{config.transient_counts} inside", words, inside))
     for kind, flux, least in (("off", 5, 0.9), ("on", 10, 0.8)):

@@ -68,7 +68,8 @@ def test_without_twist_and_halo_it_is_the_optics_own_psf(telescope, setup):
     core, patch = np.hypot(x, y) < 6, (np.abs(x) > 30) & (np.abs(y) > 30) & (np.hypot(x, y) < 80)
     assert fainter.min() > -1e-3 * mine[patch].mean()
     assert fainter[core].sum() < 0.01 * mine[core].sum()
-    assert fainter[patch].sum() == pytest.approx(0.5 * mine[patch].sum(), rel=0.05)
+    # the wing of what is focused lies there, too
+    assert 0.43 < fainter[patch].sum() / mine[patch].sum() < 0.5
     # wider gaps along one axis darken as much as along the other, but elsewhere
     tall, wide = (np.asarray(made(jnp.zeros(2), replace(figure, gap_ratio=jnp.float32(r)))) for r in (9, 1 / 9))
     assert tall.sum() == pytest.approx(wide.sum(), rel=0.01)

@@ -33,7 +33,7 @@ RAYS = 4_000_000
 BLOCK = 65_536  # rays a call of a device: what they need stays in its cache
 BATCH = 256  # frames a call of a device
 SOURCES = 20
-MANY = 8000  # photons in a frame from which bins are drawn rather than photons
+MANY = 12000  # photons in a frame from which bins are drawn rather than photons
 DETECTED, BACKGROUND, ROOM = 2000.0, 1500.0, 4096  # photons that pass the pores, of the background, room for both
 
 
@@ -174,7 +174,7 @@ def one_core() -> None:
     ready = jax.jit(lambda p: ways(optic, p))(tables)
     kept = float(one(optic, at).sum() / (optic_area(optic) * ready.light**2))  # of a boundless optic's photons
     for number in (3000, 45000):
-        size, batch = number + 6 * int(number**0.5), max(2, 96_000 // number)
+        size, batch = number + 6 * int(number**0.5), max(16, 96_000 // number)
 
         def frame(k: Any, number: int = number, size: int = size) -> Any:
             place, mean = jax.random.uniform(k, (1, 2), maxval=20.0), jnp.array([number / kept])

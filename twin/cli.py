@@ -42,7 +42,7 @@ Calibration = Annotated[
     typer.Option(
         metavar="NAME",
         help="Calibration to apply: none, or a NAME.json of the model's calibration/ folder. "
-        "Default: simulations, which training leaves there.",
+        "Default: simulations, which training leaves there. For ep-wxt44 the folder of `twin calibrate ep-wxt`.",
     ),
 ]
 

@@ -6,9 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.random import threefry_2x32
 from scipy import stats
 
 from twin.numerics.poisson import poisson, quantile
+from twin.numerics.poisson_tables import poisson_image
+from twin.numerics.words import words
 
 RATES = (1e-3, 1e-2, 0.1, 1.0, 5.0, 11.9, 12.1, 30.0, 100.0, 1e3, 1e4, 1e5)
 DRAWS = 1_000_000
@@ -95,3 +98,33 @@ def test_the_far_tail_is_there() -> None:
         tail = stats.poisson.sf(edge, rate) * len(draws)
         assert stats.poisson.sf((draws > edge).sum() - 1, tail) > 1e-3
         assert stats.poisson.cdf((draws > edge).sum(), tail) > 1e-3
+
+
+IMAGE = jax.jit(poisson_image)
+
+
+@pytest.mark.parametrize("rate", [1e-3, 0.1, 0.24, 0.26, 1.1, 5.0, 30.2, 63.9, 64.1, 200.0, 1e4])
+def test_numbers_from_tables_follow_the_law_at_every_rate(rate: float) -> None:
+    """Faint bins, or bright ones, by themselves; and both in one image."""
+    draws = np.asarray(IMAGE(jax.random.key(int(rate * 1000) + 1), jnp.full(DRAWS, rate, jnp.float32))).astype(float)
+    assert 1e-3 < p_value(draws, rate) < 1 - 1e-6
+    mixed = np.full((DRAWS // 1000, 1000), 2.0, np.float32)
+    mixed[:, :70] = rate
+    draws = np.asarray(IMAGE(jax.random.key(3), mixed))
+    assert 1e-3 < p_value(draws[:, :70].ravel().astype(float), rate) < 1 - 1e-6
+    assert 1e-3 < p_value(draws[:, 70:].ravel().astype(float), 2.0) < 1 - 1e-6
+
+
+def test_numbers_from_tables_are_independent_and_never_negative(key: jax.Array) -> None:
+    rate = jnp.full((400, 2500), 3.3)
+    draws = np.asarray(IMAGE(key, rate)).astype(float)
+    assert abs(np.corrcoef(draws[:, :-1].ravel(), draws[:, 1:].ravel())[0, 1]) < 4e-3
+    assert draws.mean(1).var() == pytest.approx(3.3 / 2500, rel=0.3)
+    np.testing.assert_array_equal(IMAGE(key, jnp.array([0.0, -1.0])), 0)
+
+
+def test_words_are_threefrys() -> None:
+    first, second = words(jax.random.key(5), 1000)
+    zero_up = jnp.concatenate([jnp.zeros(1000, jnp.uint32), jnp.arange(1000, dtype=jnp.uint32)])
+    expected = threefry_2x32(jax.random.key_data(jax.random.key(5)), zero_up)
+    np.testing.assert_array_equal(jnp.concatenate([first, second]), expected)

@@ -26,6 +26,7 @@ log = logging.getLogger("twin")
 SCALE = 0.15  # relative difference of bins from those of training beyond which an image is refused
 WIDE = 2  # bins on each side of a source whose counts are looked at
 SURE = 0.5
+PART = 0.5  # of the searched side that events fill, below which they are but a region's
 FAULT = 4.0  # standard deviations of a tile's residual that are told
 
 
@@ -165,6 +166,10 @@ def _binned(path: Path, recipe: XrayRecipe, slices: int) -> Image:
     first = (low + high) / 2 - n * size / 2
     if np.any(high - low > n * size):
         log.warning("%s: events reach beyond the %d x %d bins that are searched", path, n, n)
+    if np.all(high - low < PART * n * size):
+        log.warning(
+            "%s: events fill a part of the %d x %d bins that are searched, the rest is taken as dark", path, n, n
+        )
     bands, keV = [], recipe.config.sensor.channel * 1e-3
     sky = None
     for low_e, high_e in recipe.config.bands.values():

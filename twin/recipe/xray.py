@@ -21,14 +21,18 @@ from numpyro import handlers
 from twin.io.layout import DatasetSpec
 from twin.observatory.lobster.bounces import ARCMIN
 from twin.observatory.xray import grade_fractions
+from twin.observatory.xray.pileup import pile_up
 from twin.priors.laws import Law, count_draws, quantile_draws
-from twin.priors.xray.field import CLASSES, FieldPrior
+from twin.priors.xray.catalogue import pointed
+from twin.priors.xray.config import CLASSES
+from twin.priors.xray.field import FieldPrior
 from twin.recipe.xray_config import instrument_path, read_telescope, read_xray
+from twin.recipe.xray_files import read_files
 from twin.recipe.xray_spec import EVENTS, xray_spec
 from twin.schema import Node, UserError
 from twin.simulators.lobster.energies import EDGES, channels_of
 from twin.simulators.lobster.exposure import BLOCK, Frame
-from twin.simulators.lobster.field import CONDITIONS, OPTICS, Listing, LobsterField
+from twin.simulators.lobster.field import CHANNELS, CONDITIONS, OPTICS, Listing, LobsterField
 from twin.simulators.lobster.optics import Optic
 
 _TELEMETRY = 2**32 - 1  # stands for the shard in keys of telemetry: no dataset has as many
@@ -58,6 +62,8 @@ class XrayRecipe:
             said_in = node.where(("response",))[0]
             file = ((Path() if said_in == "--set" else Path(said_in).parent) / config.response).absolute()
             response, named["response"] = read_rmf(file), str(file)
+        self.files = read_files(node, config)
+        node = self.files.node
         self.node = replace(node, value={**node.value, **named})
         self.name = config.name
         self.classes = tuple(name for name in CLASSES if config.classes.get(name, 0) > 0)
@@ -74,7 +80,9 @@ class XrayRecipe:
             self.channels = channels_of(config.sensor, tuple(config.bands.values()), response)
         except ValueError as mistake:
             raise node.error(str(mistake), ("response",)) from None
-        self.prior = FieldPrior(config.sky, self.frame.side / 2)
+        half = self.frame.side / 2
+        middle = self.frame.origin[0] + half, self.frame.origin[1] + half
+        self.prior = FieldPrior(config.sky, half, middle, self.files.catalogue, self.files.templates)
         listing = Listing(config.list.sources, config.list.faintest)
         self.simulator = LobsterField(
             self.instrument, self.prior, config.background, self.channels, self.frame, listing, config.frame.psf,
@@ -92,6 +100,7 @@ class XrayRecipe:
         content["instrument"] = self.instrument.identity
         if self.config.response is not None:
             content["response"] = hashlib.sha256(self.channels.matrix.tobytes()).hexdigest()
+        content = self.files.identity(content)
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
     @cached_property
@@ -136,15 +145,27 @@ class XrayRecipe:
             return {n: numpyro.sample(n, laws[n].distribution()) for n in names if n in laws}
 
         def section(key: Array, names: tuple[str, ...], odd: Array) -> list[Array]:
-            inside = self.config.telemetry
+            inside = self.config.laws
             outside = {**inside, **self.config.outside}
             found = []
             for laws in (inside, outside):
                 program = handlers.substitute(drawn, substitute_fn=quantile_draws(key))
                 found.append(program(laws, names))
             return [
-                jnp.where(odd, found[1][n], found[0][n]) if n in found[0] else jnp.float32(nominal[n]) for n in names
+                jnp.where(odd, found[1][n], found[0][n]) if n in found[0] else jnp.float32(nominal.get(n, 0.0))
+                for n in names
             ]
+
+        def aimed(key: Array) -> Array:
+            """A pointing that has one of the real sources anywhere in its field."""
+            u = jax.random.uniform(jax.random.fold_in(key, 3), (4,))
+            index = jnp.minimum(u[0] * len(sources), len(sources) - 1).astype(jnp.int32)
+            x, y = (2 * u[1:3] - 1) * self.prior.half
+            return pointed(jnp.asarray(sources, jnp.float32)[index], x, y, 2 * jnp.pi * u[3], self.prior.middle)
+
+        lists, table = self.config.sky.catalogue, self.files.exposures
+        toward = 0.0 if lists is None else lists.toward
+        sources = self.files.catalogue.place if self.files.catalogue is not None else np.zeros((1, 3))
 
         def one(seed: Array, sample: Array, pointing: Array) -> Array:
             base = jax.random.fold_in(jax.random.key(seed), jnp.uint32(_TELEMETRY))
@@ -154,7 +175,15 @@ class XrayRecipe:
             conditions = section(key, tuple(CONDITIONS), odd)
             u = jax.random.uniform(jax.random.fold_in(key, 1), (3,))
             sky = [360 * u[0], jnp.rad2deg(jnp.arcsin(2 * u[1] - 1)), 360 * u[2]]
-            return jnp.stack([*optics, *conditions, *sky]).astype(jnp.float32)
+            if toward:
+                there = jax.random.uniform(jax.random.fold_in(key, 2)) < toward
+                sky = list(jnp.where(there, aimed(key), jnp.stack(sky)))
+            row = jnp.stack([*optics, *conditions, *sky]).astype(jnp.float32)
+            if table is None:
+                return row
+            of = jax.random.fold_in(jax.random.fold_in(base, 2), pointing if table.shared else sample)
+            told = jnp.asarray(table.values)[jax.random.randint(of, (), 0, len(table.values))]
+            return row.at[np.array([CHANNELS.index(name) for name in table.names])].set(told)
 
         return jax.jit(jax.vmap(one, in_axes=(None, 0, 0)))
 
@@ -236,10 +265,11 @@ class XrayRecipe:
                 key="list.sources",
             )
         needed = out.pop("needed")
-        if self.config.events:
+        if self.config.events or self.config.frame.pileup:
             frames, events = self._events(seed, shard, rows, kinds, needed)
             out |= frames
-            out["events"] = events
+            if self.config.events:
+                out["events"] = events
         numbers = start + np.arange(count, dtype=np.int64)
         return out | {
             "label/class": classes.astype(np.uint8),
@@ -331,7 +361,19 @@ class XrayRecipe:
         fine = np.clip(np.searchsorted(EDGES, 1e-3 * self.config.sensor.channel * (made["PI"] + 0.5)) - 1, 0, None)
         below = self._grades[np.minimum(fine, len(self._grades) - 1)]
         made["GRADE"] = (rng.random(len(made))[:, None] >= below[:, :-1]).sum(1)
+        if self.config.frame.pileup:
+            made = self._piled(made, step)
         return made[np.argsort(made["TIME"], kind="stable")]
+
+    def _piled(self, events: np.ndarray, step: float) -> np.ndarray:
+        """What is left of events that pile up in read-outs of `step` [s]; sums beyond the bands are lost."""
+        number = np.round(events["TIME"] / step).astype(np.int64)
+        kept, pi, grade = pile_up(number, events["DETX"], events["DETY"], events["PI"], events["GRADE"])
+        bands = np.append(self.channels.lines, -1)
+        kept = kept[bands[np.minimum(pi[kept], len(bands) - 1)] >= 0]
+        left = events[kept]
+        left["PI"], left["GRADE"] = pi[kept], grade[kept]
+        return left
 
     @cached_property
     def _grades(self) -> np.ndarray:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
 from twin.observatory.lobster.config import list_lobsters
 from twin.observatory.lobster.telescope import Lobster, load_lobster
 from twin.observatory.xray import BackgroundConfig, SensorConfig
 from twin.priors.laws import Law
 from twin.priors.sites import misfit
-from twin.priors.xray.field import CLASSES, SkyConfig
+from twin.priors.xray.config import CLASSES, SkyConfig
 from twin.schema import Node, UserError, load_yaml, quantity, suggest, validate
 from twin.simulators.lobster.field import CONDITIONS, OPTICS
 
@@ -23,13 +24,20 @@ class _Strict(BaseModel):
 
 class FrameConfig(_Strict):
     """bins a side over the detector; times: slices of the exposure beside the energy bands (`input/times`), or in place
-    of them (axis: time); psf: bins a side of the PSF image, each cut into `fine` along both axes."""
+    of them (axis: time); psf: bins a side of the PSF image, each cut into `fine` along both axes; pileup: events that
+    touch in one read-out are one (`twin.observatory.xray.pileup`)."""
 
     bins: int = Field(128, ge=8, le=1024)
     axis: Literal["energy", "time"] = "energy"
     times: int = Field(0, ge=0, le=256)
     psf: int = Field(129, ge=3, le=513)
     fine: int = Field(2, ge=1, le=8)
+    pileup: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_options(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        # a recipe without pile-up is the same recipe as before there was any
+        return {name: value for name, value in handler(self).items() if name != "pileup" or value}
 
 
 class ListConfig(_Strict):
@@ -55,7 +63,8 @@ class XrayConfig(_Strict):
     events     whether the events themselves are kept, as Parquet
     response   RMF file in place of the sensor's built one
     classes    shares of fields: `field`, `crab` (with a Crab-bright source), `stray` (with one just outside)
-    telemetry  laws of the channels; optics without a law are as the instrument's YAML has them
+    telemetry  laws of the channels; optics without a law are as the instrument's YAML has them. `table`: a file of
+               exposures, whose columns stand in place of the laws of their names (`twin.recipe.xray_exposures`)
     outside    laws in place of those in telemetry, in every second pointing: for frozen test recipes
     pixels     flickering pixels that a frame may have
     """
@@ -69,7 +78,7 @@ class XrayConfig(_Strict):
     response: str | None = None
     classes: dict[str, float]
     pointing: PointingConfig = PointingConfig()
-    telemetry: dict[str, Law]
+    telemetry: dict[str, Law | str]
     outside: dict[str, Law] = {}
     sky: SkyConfig
     background: BackgroundConfig = BackgroundConfig()
@@ -77,6 +86,17 @@ class XrayConfig(_Strict):
     pixels: int = Field(2, ge=0, le=64)
     list: ListConfig = ListConfig()
     train: dict[str, Any] = {}
+
+    @property
+    def laws(self) -> dict[str, Law]:
+        """Of the telemetry."""
+        return {name: law for name, law in self.telemetry.items() if not isinstance(law, str)}
+
+    @property
+    def table(self) -> str | None:
+        """The file of exposures."""
+        found = self.telemetry.get("table")
+        return found if isinstance(found, str) else None
 
 
 def is_xray(node: Node) -> bool:
@@ -113,16 +133,17 @@ def read_xray(node: Node) -> XrayConfig:
     sites = OPTICS | CONDITIONS
     for section in ("telemetry", "outside"):
         for name, law in getattr(config, section).items():
+            if (section, name) == ("telemetry", "table") and isinstance(law, str):
+                continue
             if name not in sites:
-                raise node.error("unknown key", (section, name), suggest(name, sites))
+                raise node.error("unknown key", (section, name), suggest(name, [*sites, "table"]))
+            if isinstance(law, str):
+                raise node.error(f'must be a mapping of keys to values, not "{law}"', (section, name))
             problem = misfit(sites[name], law)
             if problem is not None:
                 raise node.error(problem, (section, name))
-    for name in CONDITIONS:
-        if name not in config.telemetry:
-            raise node.error(f"needs a law for {name} ({CONDITIONS[name].meaning})", ("telemetry",))
     for name in config.outside:
-        if name not in config.telemetry:
+        if name not in config.laws:
             raise node.error("has no law in telemetry that it could be outside of", ("outside", name))
     last = 0.0
     for name, (low, high) in config.bands.items():

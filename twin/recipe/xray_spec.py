@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from twin.io.layout import ArraySpec, DatasetSpec
-from twin.priors.xray.field import FAMILIES, KINDS
+from twin.priors.xray.config import FAMILIES, KINDS
 from twin.simulators.lobster.field import (
     CHANNELS,
     CONDITIONS,
@@ -45,6 +45,12 @@ def xray_spec(recipe: XrayRecipe) -> DatasetSpec:
         image("input/times", (frame.times, bins, bins), "uint16", ("time", "y", "x"),
               description="counts of all bands in equal slices of the exposure"),
     )  # fmt: skip
+    known = {"catalogue": recipe.files.catalogue, "template": recipe.files.templates}
+    real = tuple(
+        ArraySpec(f"label/{name}", (sources,), "int16", ("source",), "", "meta.id",
+                  f"index into the attribute {name}, -1 where a source is none of them")
+        for name, there in known.items() if there is not None
+    )  # fmt: skip
     arrays = (
         image("frame", (len(bands), bins, bins), "uint16", ("band", "y", "x"), coords=names,
               description="counts in bins of the detector" + (", slices of the exposure" if frame.sliced else "")),
@@ -61,6 +67,7 @@ def xray_spec(recipe: XrayRecipe) -> DatasetSpec:
                   coords={"field": FIELDS, "field_unit": FIELD_UNITS}),
         ArraySpec("label/kind", (sources,), "uint8", ("source",), "", "meta.code.class",
                   "index into the attribute kinds, 0 beyond label/n_sources"),
+        *real,
         ArraySpec("label/n_sources", (), "uint8", (), "", "meta.number", "sources in label/sources"),
         ArraySpec("label/class", (), "uint8", (), "", "meta.code.class", "index into the attribute classes"),
         ArraySpec("truth", (len(TRUTH),), "float32", ("parameter",), description="what the prior drew of the field",
@@ -80,6 +87,7 @@ def xray_spec(recipe: XrayRecipe) -> DatasetSpec:
         "bands": list(bands),
         "kinds": list(KINDS),
         "families": list(FAMILIES),
+        **{name: list(there.names) for name, there in known.items() if there is not None},
         "pixel_scale": recipe.pixel_scale,
         "sensor": {
             "instrument": recipe.instrument.name,

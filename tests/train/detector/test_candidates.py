@@ -13,7 +13,7 @@ import pytest
 from tests.train.detector.made_up import lit, psf_of
 from twin.train.detector import front
 from twin.train.detector.candidates import FEATURES, SCALARS, Candidates, found_in, matched, on_image
-from twin.train.detector.fields import answers
+from twin.train.detector.fields import answers, mistaken
 from twin.train.detector.network import ARTEFACT, FLAGS, MEASURED, NOTHING, SOURCE, blinded, laws, loss, turned
 
 N, WIDE = 48, 0.45
@@ -220,3 +220,36 @@ def test_images_of_nothing(counts: float) -> None:
     found = searched(np.full((2, N, N), counts))
     assert not found.there.any()
     assert np.isfinite(found.features).all()
+
+
+def test_mistaken_psfs_are_between_two() -> None:
+    """About half of them their own; all of the same light; at the most the share that is asked for of another."""
+    own = np.eye(64, dtype=np.float16)[:, None, :]
+    told = mistaken(own, np.random.default_rng(3), 0.4)
+    share = 1 - told[np.arange(64), 0, np.arange(64)]
+    assert told.sum((1, 2)) == pytest.approx(1)
+    assert share.max() <= 0.4
+    assert 0.3 < (share > 0).mean() < 0.7
+    assert np.array_equal(mistaken(own, np.random.default_rng(3), 0.0), own.astype(np.float32))
+
+
+def test_a_list_of_a_region_alone() -> None:
+    """Counts within 2 bins of a source and nowhere else, as lists of a region have them: numbers all the same."""
+    inside = np.hypot(np.arange(N)[None] - 20.3, np.arange(N)[:, None] - 25.1) < 2
+    found = searched(drawn(8, expected((20.3, 25.1, 300))) * inside)
+    assert np.isfinite(found.features[found.there]).all()
+    assert np.isfinite(found.base[found.there]).all()
+    nearest(found, 20.3, 25.1)
+
+
+def test_a_misfit_beside_a_bright_source_does_not_outshine_it() -> None:
+    """Counts of a lopsided core leave a false companion: that lies in the bright one's light, not the reverse."""
+    mean = expected((20.3, 25.1, 30000)) + 3000 * lit(22.0, 26.4, N, 0.0, WIDE)
+    found = searched(drawn(9, mean))
+    true, false = nearest(found, 20.3, 25.1), nearest(found, 22.0, 26.4)
+    assert scalar(found, true, "other_light") == 0
+    assert scalar(found, true, "fainter") == 0
+    assert scalar(found, false, "other_light") > 4
+    assert scalar(found, false, "fainter") == pytest.approx(np.log(0.1), abs=0.5)
+    assert not found.lit[true]
+    assert found.lit[false]

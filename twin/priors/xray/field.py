@@ -7,6 +7,8 @@ Extragalactic  Euclidean counts, even over the field
 Galactic       N(>S) with a shallow slope, density falling with the Galactic latitude as exp(-|b|/h)
 Transient      a burst (fast rise and exponential fall), a tidal disruption, a stellar flare, a shock break-out
 Bright         uniform in the logarithm of flux; in the class `stray` just outside the field
+Catalogue      real sources at their places (`twin.priors.xray.catalogue`), where a recipe names lists of them; they
+               stand for as many of the brightest that the laws would have, and only fainter ones are drawn
 
 Fluxes are of 0.5-4 keV behind the absorption, in mCrab (`twin.priors.xray.from_mcrab`), at the peak of the light curve.
 """
@@ -22,142 +24,18 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jax import Array
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from twin.priors.laws import Law
+from twin.priors.xray.catalogue import EXTRAGALACTIC, FIXED, GALACTIC, GIVEN, Catalogue, Softness, spectra_of
+from twin.priors.xray.config import CLASSES, KINDS, TRANSIENTS, Counts, SkyConfig, Spectra, Transient
 from twin.priors.xray.light_curves import decay, fred, shock_breakout
+from twin.priors.xray.spectra import to_mcrab
+from twin.priors.xray.templates import Templates
 
-KINDS = ("none", "extragalactic", "galactic", "bright", "grb", "tde", "flare", "breakout")
-TRANSIENTS = KINDS[4:]
-CLASSES = ("field", "crab", "stray")
-FAMILIES = ("powerlaw", "blackbody", "bremsstrahlung")
 KNOTS = 257  # of light curves over an exposure
 
 # North Galactic pole, ICRS (Hipparcos, ESA SP-1200, vol. 1, 1.5.3)
 _POLE = math.radians(192.85948), math.radians(27.12825)
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Spectra(_Strict):
-    """Shares of the families, and laws of their shapes: photon index, kT [keV], kT [keV]; nh [1e22/cm2]."""
-
-    powerlaw: float = Field(0.0, ge=0)
-    blackbody: float = Field(0.0, ge=0)
-    bremsstrahlung: float = Field(0.0, ge=0)
-    index: Law | None = None
-    surface: Law | None = None
-    plasma: Law | None = None
-    nh: Law
-
-    @model_validator(mode="after")
-    def _complete(self) -> Spectra:
-        if not self.powerlaw + self.blackbody + self.bremsstrahlung > 0:
-            raise ValueError("the shares of powerlaw, blackbody and bremsstrahlung add up to 0")
-        for share, name in zip((self.powerlaw, self.blackbody, self.bremsstrahlung), self.laws, strict=True):
-            if share and self.laws[name] is None:
-                raise ValueError(f"needs the law {name}")
-        for name, law, least in (("surface", self.surface, 0.01), ("plasma", self.plasma, 0.05), ("nh", self.nh, 0.0)):
-            if law is not None and law.support[0] < least:
-                raise ValueError(f"{name} reaches {law.support[0]:g}, below {least:g}: cut it with a range")
-        return self
-
-    @property
-    def laws(self) -> dict[str, Law | None]:
-        return {"index": self.index, "surface": self.surface, "plasma": self.plasma}
-
-
-class Counts(_Strict):
-    """density: sources a square degree above 1 mCrab; N(>S) ~ S^-slope between `least` and `most` [mCrab]."""
-
-    density: float = Field(ge=0, le=10)
-    slope: float = Field(gt=0, le=3)
-    least: float = Field(gt=0, le=100)
-    most: float = Field(gt=0, le=1e5)
-    spectra: Spectra
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Counts:
-        if self.least >= self.most:
-            raise ValueError(f"least {self.least:g} is not below most {self.most:g}")
-        return self
-
-    def above(self, flux: float) -> float:
-        """Sources a square degree between `flux` and `most` [mCrab]."""
-        return self.density * max(max(flux, self.least) ** -self.slope - self.most**-self.slope, 0.0)
-
-
-class Galactic(Counts):
-    """density holds at latitude 0 and falls by e in `height` [deg]. Rates swing by `amplitude` about their mean with
-    `period` [s]."""
-
-    height: float = Field(gt=0, le=90)
-    amplitude: Law
-    period: Law
-
-    @model_validator(mode="after")
-    def _swings(self) -> Galactic:
-        if not 0 <= self.amplitude.support[0] <= self.amplitude.support[1] < 1:
-            raise ValueError("amplitude must stay from 0 to below 1")
-        if self.period.support[0] <= 0:
-            raise ValueError("period must stay above 0")
-        return self
-
-
-class Transient(_Strict):
-    """One kind: mean number a field, flux at the peak [mCrab], times [s], and its spectra.
-
-    grb, flare  `rise` and `fall` of `twin.priors.xray.fred`
-    breakout    `rise` and `fall` of `twin.priors.xray.shock_breakout`
-    tde         `fall`: days since the disruption, rates falling with the power 5/3 from there
-    It begins at `onset`, in units of the exposure.
-    """
-
-    number: float = Field(ge=0, le=3)
-    flux: Law
-    rise: Law
-    fall: Law
-    onset: Law
-    spectra: Spectra
-
-    @model_validator(mode="after")
-    def _positive(self) -> Transient:
-        for name, law in (("flux", self.flux), ("rise", self.rise), ("fall", self.fall)):
-            if law.support[0] <= 0:
-                raise ValueError(f"{name} must stay above 0: cut it with a range")
-        return self
-
-
-class Bright(_Strict):
-    """The source of the classes `crab` and `stray`. flux [mCrab]; beyond: how far outside a stray is [arcmin]."""
-
-    flux: Law
-    beyond: Law
-    spectra: Spectra
-
-    @model_validator(mode="after")
-    def _positive(self) -> Bright:
-        if self.flux.support[0] <= 0 or self.beyond.support[0] < 0:
-            raise ValueError("flux must stay above 0, beyond at 0 or above")
-        return self
-
-
-class SkyConfig(_Strict):
-    """A recipe's `sky:` section."""
-
-    extragalactic: Counts
-    galactic: Galactic
-    bright: Bright
-    transients: dict[str, Transient] = {}
-
-    @model_validator(mode="after")
-    def _known(self) -> SkyConfig:
-        for name in self.transients:
-            if name not in TRANSIENTS:
-                raise ValueError(f"transients: unknown kind {name}, there are {', '.join(TRANSIENTS)}")
-        return self
 
 
 def slots(mean: float) -> int:
@@ -168,11 +46,21 @@ def slots(mean: float) -> int:
 class FieldPrior:
     """The program of fields of `half` [arcmin] from their middle to each side.
 
+    middle     of the field about the telescope's axis [arcmin], for places on the sky
+    catalogue  of real sources;  templates  real light curves; None where the config names none
     slots  of each population, in order;  total  of all;  varying  of them that have light curves: the first ones
     """
 
-    def __init__(self, config: SkyConfig, half: float) -> None:
-        self.config, self.half = config, half
+    def __init__(
+        self,
+        config: SkyConfig,
+        half: float,
+        middle: tuple[float, float] = (0.0, 0.0),
+        catalogue: Catalogue | None = None,
+        templates: Templates | None = None,
+    ) -> None:
+        self.config, self.half, self.middle = config, half, middle
+        self.catalogue, self.templates = catalogue, templates
         area = (2 * half / 60) ** 2
         self._means = {
             "transient": sum(t.number for t in config.transients.values()),
@@ -180,6 +68,18 @@ class FieldPrior:
             "extragalactic": area * config.extragalactic.above(0.0),
         }
         self.slots = {"bright": 1, **{name: slots(mean) for name, mean in self._means.items()}}
+        # the flux at which laws end where lists take their place, and below which no source of a list is drawn
+        self._ends = {"galactic": math.inf, "extragalactic": math.inf}
+        if catalogue is not None:
+            self.slots = {**self.slots, "catalogue": min(catalogue.room(half), len(catalogue.names))}
+            self.slots["extragalactic"] = self.slots.pop("extragalactic")  # those are steady, and stay the last
+            self._softness = Softness()
+            sky = 4 * math.pi * math.degrees(1) ** 2
+            disc = sky * _share_in_disc(config.galactic.height)
+            for name, where, spread in (("galactic", catalogue.galactic, disc),
+                                        ("extragalactic", ~catalogue.galactic, sky)):  # fmt: skip
+                if where.any():
+                    self._ends[name] = getattr(config, name).brightest(where.sum() / spread)
         self.total = sum(self.slots.values())
         self.varying = self.total - self.slots["extragalactic"]
 
@@ -188,11 +88,24 @@ class FieldPrior:
 
         Returns arrays with one element a slot: x, y [arcmin] from the middle of the field; flux [mCrab]; family (index
         in FAMILIES), shape, nh; kind (index in KINDS, 0: empty); rise, fall, onset (`rates` says of what).
+        With a catalogue also `entry`, the index of its source, with templates `template`, that of its light curve; -1
+        for none.
         """
         bright = self._bright(cls)
-        others = [self._transients(), self._galactic(pointing), self._extragalactic()]
+        drawn = {
+            "transient": self._transients(),
+            "galactic": self._galactic(pointing),
+            "extragalactic": self._extragalactic(),
+            "catalogue": self._catalogued(pointing),  # the last to draw: options leave the other draws alone
+        }
+        others = [drawn[name] for name in self.slots if name != "bright"]
         parts = [bright, *(part for part in others if part is not None)]
-        return {name: jnp.concatenate([part[name] for part in parts]) for name in bright}
+        found = {name: jnp.concatenate([part[name] for part in parts]) for name in bright}
+        for name, there in (("entry", self.catalogue), ("template", self.templates)):
+            if there is not None:
+                none = [jnp.full(len(part["kind"]), -1) for part in parts]
+                found[name] = jnp.concatenate([part.get(name, n) for part, n in zip(parts, none, strict=True)])
+        return found
 
     def _bright(self, cls: Array) -> dict[str, Array]:
         law = self.config.bright
@@ -234,7 +147,12 @@ class FieldPrior:
             law = kinds.get(name)
             if law is None:
                 continue
-            one = {key: _draw(f"{name}_{key}", getattr(law, key), n) for key in ("flux", "rise", "fall", "onset")}
+            if law.templates is None:
+                one = {key: _draw(f"{name}_{key}", getattr(law, key), n) for key in ("flux", "rise", "fall", "onset")}
+            else:
+                one = self._templates(name, law, n)
+            if self.templates is not None:
+                one.setdefault("template", jnp.full(n, -1))
             drawn.append((TRANSIENTS.index(name), one | _spectra(name, law.spectra, n)))
         chosen = drawn[0][1]
         for k, one in drawn[1:]:
@@ -244,6 +162,19 @@ class FieldPrior:
         first = KINDS.index(TRANSIENTS[0])
         return {"x": x, "y": y, "kind": jnp.where(there, which + first, 0).astype(jnp.int32), **chosen}
 
+    def _templates(self, name: str, law: Transient, n: int) -> dict[str, Array]:
+        """rise: factor of the curve's times; fall: phase, or -1 where there is an onset."""
+        assert self.templates is not None
+        first, number = self.templates.span[name]
+        index = first + jnp.minimum(_uniform(f"{name}_template", 1, n)[0] * number, number - 1).astype(jnp.int32)
+        return {
+            "flux": _draw(f"{name}_flux", law.flux, n),
+            "rise": jnp.ones(n) if law.stretch is None else _draw(f"{name}_stretch", law.stretch, n),
+            "fall": jnp.full(n, -1.0) if law.phase is None else _draw(f"{name}_phase", law.phase, n),
+            "onset": jnp.zeros(n) if law.onset is None else _draw(f"{name}_onset", law.onset, n),
+            "template": index,
+        }
+
     def _galactic(self, pointing: Array) -> dict[str, Array] | None:
         n, law = self.slots["galactic"], self.config.galactic
         if n == 0:
@@ -252,10 +183,12 @@ class FieldPrior:
         x, y = self._even(u[:2])
         kept = u[3] < jnp.exp(-jnp.abs(latitude(x, y, pointing)) / law.height)
         there = kept & (jnp.arange(n) < _number("galactic", self._means["galactic"], n))
+        flux = _fluxes(law, u[2])
+        there &= flux < self._ends["galactic"]
         out = {
             "x": x,
             "y": y,
-            "flux": _fluxes(law, u[2]),
+            "flux": flux,
             "kind": jnp.where(there, KINDS.index("galactic"), 0).astype(jnp.int32),
             **_spectra("galactic", law.spectra, n),
         }
@@ -268,10 +201,39 @@ class FieldPrior:
         u = _uniform("extragalactic", 3, n)
         x, y = self._even(u[:2])
         there = jnp.arange(n) < _number("extragalactic", self._means["extragalactic"], n)
+        flux = _fluxes(law, u[2])
+        there &= flux < self._ends["extragalactic"]
         steady = dict.fromkeys(("rise", "fall", "onset"), jnp.zeros(n))
         kind = jnp.where(there, KINDS.index("extragalactic"), 0).astype(jnp.int32)
         spectra = _spectra("extragalactic", law.spectra, n)
-        return {"x": x, "y": y, "flux": _fluxes(law, u[2]), "kind": kind, **spectra, **steady}
+        return {"x": x, "y": y, "flux": flux, "kind": kind, **spectra, **steady}
+
+    def _catalogued(self, pointing: Array) -> dict[str, Array] | None:
+        real, lists = self.catalogue, self.config.catalogue
+        if real is None or lists is None:
+            return None
+        n = self.slots["catalogue"]
+        entry, x, y, there = real.near(pointing, self.middle, self.half, n)
+        source = jnp.asarray(real.source)[entry]
+        galactic, extragalactic = self.config.galactic, self.config.extragalactic
+        spectra = spectra_of(
+            source,
+            _spectra("catalogue", galactic.spectra, n),
+            _spectra("catalogue_extragalactic", extragalactic.spectra, n),
+        )
+        u = _uniform("catalogue", 2, n)
+        low, high = (jnp.asarray(np.log(np.maximum(v, 1e-30)), jnp.float32)[entry] for v in (real.low, real.high))
+        given = jnp.exp(low + (high - low) * u[0])
+        flux = jnp.where(source == FIXED, to_mcrab(1.0) * given, self._softness(**spectra) * given)
+        for which, law, name in ((GALACTIC, galactic, "galactic"), (EXTRAGALACTIC, extragalactic, "extragalactic")):
+            brighter = law.model_copy(update={"least": min(self._ends[name], 0.999 * law.most)})
+            flux = jnp.where(source == which, _fluxes(brighter, u[0]), flux)
+        there &= ~jnp.asarray(real.transient)[entry] | (u[1] < lists.outburst)
+        kind = jnp.where(source == EXTRAGALACTIC, KINDS.index("extragalactic"), KINDS.index("galactic"))
+        swing = self._swing("catalogue", n)
+        swing["rise"] = jnp.where((source == GIVEN) | (source == GALACTIC), swing["rise"], 0.0)
+        found = {"x": x, "y": y, "flux": flux, "kind": jnp.where(there, kind, 0).astype(jnp.int32)}
+        return found | spectra | swing | {"entry": jnp.where(there, entry, -1)}
 
 
 def rates(field: Mapping[str, Array], prior: FieldPrior, exposure: Array) -> Array:
@@ -280,7 +242,7 @@ def rates(field: Mapping[str, Array], prior: FieldPrior, exposure: Array) -> Arr
     first, last = prior.slots["bright"], prior.slots["bright"] + prior.slots["transient"]
     amplitude, period, phase = (field[key][: prior.varying, None] for key in ("rise", "fall", "onset"))
     steady = (1 + amplitude * jnp.sin(2 * jnp.pi * (t / period + phase))) / (1 + amplitude)
-    return jnp.concatenate([steady[:first], _bursts(field, slice(first, last), t), steady[last:]])
+    return jnp.concatenate([steady[:first], _bursts(field, prior, slice(first, last), t), steady[last:]])
 
 
 def swings(field: Mapping[str, Array], prior: FieldPrior, exposure: Array) -> tuple[Array, Array]:
@@ -294,7 +256,7 @@ def swings(field: Mapping[str, Array], prior: FieldPrior, exposure: Array) -> tu
     mean, square = 1 + one, 1 + 2 * one + two
     rms = jnp.sqrt(jnp.maximum(square / mean**2 - 1, 0.0))
     mean = mean / (1 + amplitude)
-    r = _bursts(field, slice(first, last), jnp.linspace(0.0, 1.0, KNOTS) * exposure)
+    r = _bursts(field, prior, slice(first, last), jnp.linspace(0.0, 1.0, KNOTS) * exposure)
     burst = 0.5 * (r[:, 1:] + r[:, :-1]).mean(1)
     square = (r[:, 1:] ** 2 + r[:, 1:] * r[:, :-1] + r[:, :-1] ** 2).mean(1) / 3
     swing = jnp.sqrt(jnp.maximum(square / jnp.maximum(burst, 1e-12) ** 2 - 1, 0.0))
@@ -305,14 +267,21 @@ def swings(field: Mapping[str, Array], prior: FieldPrior, exposure: Array) -> tu
     )
 
 
-def _bursts(field: Mapping[str, Array], where: slice, t: Array) -> Array:
+def _bursts(field: Mapping[str, Array], prior: FieldPrior, where: slice, t: Array) -> Array:
     """(transients, knots) light curves of the transients' slots."""
     kind, rise, fall, onset = (field[key][where, None] for key in ("kind", "rise", "fall", "onset"))
     since, day = t - onset * t[-1], 86400.0
     # kinds that a slot is not of are computed too: their times must be harmless
     rise, fall = jnp.maximum(rise, 1e-3), jnp.maximum(fall, 1e-3)
     found = jnp.where(kind == KINDS.index("tde"), decay(fall * day + t, fall * day, 5 / 3), fred(since, rise, fall))
-    return jnp.where(kind == KINDS.index("breakout"), shock_breakout(since, rise, fall), found)
+    found = jnp.where(kind == KINDS.index("breakout"), shock_breakout(since, rise, fall), found)
+    if prior.templates is None:
+        return found
+    index, stretch, phase = field["template"][where], field["rise"][where, None], field["fall"][where, None]
+    known = jnp.maximum(index, 0)
+    length = jnp.asarray(prior.templates.length, jnp.float32)[known][:, None]
+    real = prior.templates.rates(known, jnp.where(phase < 0, since / stretch, t / stretch + phase * length))
+    return jnp.where(index[:, None] >= 0, real, found)
 
 
 def latitude(x: Array, y: Array, pointing: Array) -> Array:
@@ -329,6 +298,12 @@ def latitude(x: Array, y: Array, pointing: Array) -> Array:
         -math.cos(d) * jnp.cos(ra - a) * jnp.sin(dec) + math.sin(d) * jnp.cos(dec),
     )
     return jnp.rad2deg(jnp.arcsin(jnp.clip(along * pole[0] + east * pole[1] + north * pole[2], -1, 1)))
+
+
+def _share_in_disc(height: float) -> float:
+    """Mean of exp(-|b| / height) over the sphere; `height` [deg]."""
+    a = math.radians(height)
+    return (a**2 / (1 + a**2)) * (math.exp(-math.pi / 2 / a) + 1 / a)
 
 
 def _uniform(name: str, rows: int, n: int) -> Array:

@@ -16,7 +16,8 @@ from twin.observatory.lobster.telescope import Lobster
 from twin.observatory.xray import BackgroundConfig, particle_factor
 from twin.priors.sites import Site
 from twin.priors.xray import CRAB, from_mcrab
-from twin.priors.xray.field import KINDS, FieldPrior, latitude, rates, swings
+from twin.priors.xray.config import KINDS
+from twin.priors.xray.field import FieldPrior, latitude, rates, swings
 from twin.simulators.lobster.energies import EACH, FAMILIES, NODES, Channels, shapes
 from twin.simulators.lobster.exposure import PARTS, Background, Frame, Photons, Scene, curve_quantiles, expose
 from twin.simulators.lobster.optics import Optic, boundless_area, optic, psf_image, seen
@@ -43,7 +44,11 @@ CONDITIONS: dict[str, Site] = {
     "flicker": Site("events of a flickering pixel left after cleaning", "ct.s-1", 0, 10),
     "column": Site("events of the flickering column left after cleaning", "ct.s-1", 0, 10),
 }
-POINTING = ("ra", "dec", "position_angle")  # [deg]: of the detector's middle; of its y axis, north through east
+POINTING: dict[str, Site] = {
+    "ra": Site("right ascension of the detector's middle", "deg", 0, 360),
+    "dec": Site("declination of it", "deg", -90, 90),
+    "position_angle": Site("of the detector's y axis, from north through east", "deg", -360, 360),
+}
 CHANNELS = (*OPTICS, *CONDITIONS, *POINTING)
 
 FIELDS = ("x", "y", "counts", "focus", "flux", "mcrab", "hardness", "variability", "nh", "family", "shape")
@@ -199,7 +204,12 @@ class LobsterField:
         table = jnp.where(listed[:, None], table, jnp.nan)
         kinds = jnp.where(listed, field["kind"][chosen], 0).astype(jnp.uint8)
         missing = self.listing.room - room
-        return {
+        known = {
+            f"label/{label}": jnp.pad(jnp.where(listed, field[name][chosen], -1), (0, missing), constant_values=-1)
+            for name, label in (("entry", "catalogue"), ("template", "template"))
+            if name in field
+        }
+        return {name: values.astype(jnp.int16) for name, values in known.items()} | {
             "label/sources": jnp.pad(table, ((0, missing), (0, 0)), constant_values=jnp.nan),
             "label/kind": jnp.pad(kinds, (0, missing)),
             "label/n_sources": jnp.minimum(wanted.sum(), 255).astype(jnp.uint8),

@@ -18,6 +18,8 @@ class DetectorConfig(Section):
     batch        candidates a step;  steps, minutes, learning_rate, weight_decay, clip, warmup, ema   as of any training
     width, blocks  width and residual blocks of the network
     slices       parts of the exposure in which the counts are shown as well; 0: time is not looked at
+    mistaken     greatest share of another exposure's PSF in the one that a field is said to have: what is known of a
+                 telescope is never right; half of the fields have their own
     blind        share of candidates shown without energies, and without times: images may have neither
     """
 
@@ -35,6 +37,7 @@ class DetectorConfig(Section):
     width: Annotated[int, Field(ge=8, multiple_of=8)] = 128
     blocks: Annotated[int, Field(ge=1, le=16)] = 3
     slices: Annotated[int, Field(ge=0, le=64)] = 8
+    mistaken: Probability = 0.4
     blind: Probability = 0.15
     minutes: Positive = 60.0
     checkpoint_seconds: Positive = 90.0

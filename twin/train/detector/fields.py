@@ -85,6 +85,19 @@ def prepared(prepare: Callable[..., Any], shape: np.ndarray, arrays: Arrays) -> 
     return Candidates(*(np.asarray(v) for v in found)), np.asarray(z)
 
 
+def mistaken(psf: np.ndarray, rng: np.random.Generator, most: float) -> np.ndarray:
+    """PSFs (n, side, side), to half of which, on the mean, a share up to `most` of another one's is mixed, moved
+    by a part of a bin at the most: a core that is lopsided."""
+    share = np.maximum(rng.uniform(-most, most, len(psf)), 0).astype(np.float32)
+    psf, other = psf.astype(np.float32), rng.permutation(len(psf))
+    moves = rng.integers(-1, 2, (len(psf), 2))
+    out = psf.copy()
+    for k in np.flatnonzero(share):
+        moved = np.roll(psf[other[k]], moves[k], (0, 1))
+        out[k] += share[k] * (moved - psf[k])
+    return out
+
+
 def answers(found: Candidates, truth: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Class (ROOM,) of one field's candidates and, of sources, what is measured (ROOM, MEASURED) in the units of
     `standard`.
@@ -106,10 +119,11 @@ def answers(found: Candidates, truth: np.ndarray, there: np.ndarray) -> tuple[np
 
 
 def simulate_fields(
-    recipe: ShardSource, seed: int, many: int, first_shard: int, progress: Callable[[int], None]
+    recipe: ShardSource, seed: int, many: int, first_shard: int, most: float, progress: Callable[[int], None]
 ) -> Arrays:
-    """What the candidates of `many` fields of a recipe say, from shards `first_shard` on, and what they are: features,
-    kind, target, field (number), base, sigma, each (candidate, ...); sources (many, S, MEASURED), there (many, S)."""
+    """What the candidates of `many` fields of a recipe say, from shards `first_shard` on, where PSFs are `mistaken` by
+    `most`, and what they are: features, kind, target, field (number), base, sigma, each (candidate, ...);
+    sources (many, S, MEASURED), there (many, S)."""
     pool: dict[str, list[np.ndarray]] = {}
     devices = len(jax.local_devices())
     whole = -(-min(CHUNK, many) // devices) * devices
@@ -118,6 +132,8 @@ def simulate_fields(
         held = min(whole, many - start)
         arrays = dict(recipe.shard(seed, first_shard + start // whole, whole))
         truth, _, there = sources_of(recipe, arrays)
+        rng = np.random.default_rng([seed, first_shard, start])
+        arrays["input/psf"] = mistaken(arrays["input/psf"], rng, most)
         found, _ = prepared(prepare, shape, arrays)
         for k in range(held):
             one = Candidates(*(v[k] for v in found))

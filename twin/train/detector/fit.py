@@ -48,7 +48,7 @@ def train_detector(
         batches: Any = iter(())
         if first < config.steps:
             with Bar(f"simulating {recipe.name}", config.samples, progress) as bar:
-                pool = simulate_fields(fields, seed, config.samples, 0, bar.advance)
+                pool = simulate_fields(fields, seed, config.samples, 0, config.mistaken, bar.advance)
             batches = candidate_batches(pool, config, seed, first)
         with Bar("training", config.steps, progress, frames=config.members * config.batch, done=first) as bar:
             state = run(networks, keys, first, state, batches, checkpoints, bar)
@@ -59,7 +59,7 @@ def train_detector(
     finally:
         checkpoints.close()
     with Bar("simulating held-out fields", config.validation, progress) as bar:
-        held = simulate_fields(fields, seed, config.validation, VALIDATION_SHARD, bar.advance)
+        held = simulate_fields(fields, seed, config.validation, VALIDATION_SHARD, config.mistaken, bar.advance)
     metrics, least, widen = judge(networks, state.mean, held)
     metrics["seconds_of_last_run"] = round(time.monotonic() - started, 1)
     save(out, recipe, state.mean, metrics, _card(recipe, config, metrics, least), begun, threshold=least, widen=widen)

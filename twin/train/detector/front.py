@@ -184,7 +184,7 @@ def _fluxes(counts: Array, shape: Array, s: Found) -> Found:
         ratio = counts / _model(s, shape)
         return replace(
             s,
-            background=s.background * jnp.sum(shape * ratio) / jnp.sum(shape),
+            background=jnp.maximum(s.background * jnp.sum(shape * ratio) / jnp.sum(shape), _LEAST),
             counts=s.counts * jnp.tensordot(s.images, ratio, 2) / light,
         )
 

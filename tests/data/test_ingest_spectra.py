@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from tests.io.spectra import made
 from twin.data import contact_sheet, ingest, open_dataset, verify
 from twin.data.ingest.spectra import run as running
-from twin.data.ingest.spectra.layout import SpectraSpec
+from twin.data.ingest.spectra.layout import SpectraSpec, dataset_spec
 from twin.data.ingest.spectra.listing import expand
 from twin.data.ingest.spectra.objects import Objects
 from twin.io.spectra import GRIDS, equivalent_width, read_spectrum, resample
@@ -228,6 +229,24 @@ def test_lists_are_sorted_and_name_nothing_twice(tmp_path: Path, lamost: Path) -
     assert every == sorted(every)
     assert expand([str(lamost), str(lamost / "a/*.gz"), every[0]]) == every
     assert expand([str(lamost / "**/*.fits*")]) == every
+
+
+def test_the_document_tells_every_array() -> None:
+    text = (Path(__file__).parents[2] / "docs/spectra.md").read_text()
+    rows = re.findall(r"^\| `([^`]+)` \| \(([^)]*)\), (\w+) \|", text, re.MULTILINE)
+    spec = dataset_spec("lamost", GRIDS["halpha"], "linear")
+    assert rows == [(a.name, ", ".join(("sample", *a.dims)), a.dtype) for a in spec.arrays]
+    assert all(f"`{name}`" in text for name in GRIDS)
+
+
+def test_xarray_opens_it(tmp_path: Path, lamost: Path) -> None:
+    xarray = pytest.importorskip("xarray")
+    got = ingest("lamost", lamost / "a", tmp_path / "X.zarr", grid="halpha", progress=False)
+    with xarray.open_zarr(got.path) as found:
+        near = found["frame"].sel(wavelength=made.CENTRE, method="nearest")
+        assert float(near.wavelength) == pytest.approx(made.CENTRE, abs=0.8)
+        assert near.shape == (4,)
+        assert found["frame"].attrs["wavelength_unit"] == "Angstrom"
 
 
 def test_objects_are_places_on_the_sky(rng: np.random.Generator) -> None:

@@ -110,10 +110,17 @@ def picture(found: Found) -> bytes:
         for name in found.detections:
             _curve(axis, found, name, kind)
         axis.set(xscale="log", xlabel="flux [mCrab]", ylabel="completeness", ylim=(-0.02, 1.02))
+        fluxes = sorted({float(key.rsplit("_", 1)[1]) for key in found.metrics if f"_completeness_{kind}_" in key})
+        _ticks(axis, fluxes)
         axis.set_title(f"injected sources {kind} the Crab's arms")
         if axis.lines:
             axis.legend()
     return _png(figure)
+
+
+def _ticks(axis, values: list[float]) -> None:  # type: ignore[no-untyped-def]
+    axis.set_xticks(values, [f"{value:g}" for value in values])
+    axis.set_xticks([], minor=True)
 
 
 def _curve(axis, found: Found, name: str, kind: str) -> None:  # type: ignore[no-untyped-def]
@@ -151,6 +158,7 @@ def transient_picture(told: Told) -> bytes:
     spectrum.stairs(total / width, fit.edges, color="C3", label="absorbed power law + annulus")
     spectrum.stairs(fit.scale * fit.background / width, fit.edges, color="0.6", label="annulus, scaled")
     spectrum.set(xlabel="energy [keV]", ylabel="counts/keV", xscale="log")
+    _ticks(spectrum, [0.5, 1, 2, 4])
     spectrum.legend()
     for k, value in enumerate(told.hardness.values()):
         hard.errorbar([k], value.value, [[value.value - value.low], [value.high - value.value]], fmt="o", capsize=3)

@@ -6,12 +6,13 @@ import os
 import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from itertools import islice
 from multiprocessing import get_context
 
 from twin.io.spectra.resample import Grid
 from twin.io.spectra.rows import Row, read_rows
+from twin.schema import UserError
 
 CHUNK = 32  # files that a process gets at a time
 FEW = 2_000  # fewer files are read sooner than processes start
@@ -48,6 +49,9 @@ def read_all(
         while under_way:
             first, future = under_way.popleft()
             yield from zip(first, future.result(), strict=True)
+    except BrokenExecutor:
+        problem = "a process that reads was killed, for want of memory perhaps; the same command continues"
+        raise UserError(problem, key="--workers") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

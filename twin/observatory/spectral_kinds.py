@@ -19,8 +19,8 @@ SPECTRAL: dict[str, tuple[str, float, tuple[float, float], str, str, str]] = {
         "red", "asymmetry of the line-spread function"),
     "wavelength_zero": ("AA", 0.0, (-100.0, 100.0), "spect.line.shift;stat.error", "wavelength error, middle of the "
         "spectrum", "wavelength solution"),
-    "wavelength_scale": ("AA", 0.0, (-100.0, 100.0), "spect.line.shift;stat.error", "wavelength error that changes sign "
-        "from end to end", "wavelength solution"),
+    "wavelength_scale": ("AA", 0.0, (-100.0, 100.0), "spect.line.shift;stat.error", "wavelength error that changes "
+        "sign from end to end", "wavelength solution"),
     "wavelength_bend": ("AA", 0.0, (-100.0, 100.0), "spect.line.shift;stat.error", "quadratic part of the wavelength "
         "error, at the ends", "wavelength solution"),
     "snr": ("", _NONE, (0.01, 1e5), "stat.snr", "signal-to-noise ratio of a pixel, median over the window", "photons"),

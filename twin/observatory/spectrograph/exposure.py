@@ -5,9 +5,9 @@ With f the expected flux (after `Blur`), T the air's transmission, and c electro
     mean of a pixel = f (1 + flat + fringes) + crosstalk x neighbour + sky left over / c,
     variance [electron^2] = c max(f, 0) + sky + read noise^2 + (scatter x sky lines)^2, over c^2 in flux;
 
-c follows from the S/N of the State: the electrons N of a source pixel in the window solve N / sqrt(N + B) = snr, B being
-the other terms of the variance there. Pixels are independent; counts above some tens make them Gaussian. Of the hits of
-cosmic rays a share is masked; the rest add an exponential charge to their pixel.
+c follows from the S/N of the State: the electrons N of a source pixel in the window solve N / sqrt(N + B) = snr, B
+being the other terms of the variance there. Pixels are independent; counts above some tens make them Gaussian. Of the
+hits of cosmic rays a share is masked; the rest add an exponential charge to their pixel.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from twin.observatory.spectrograph.lsf import series
 from twin.observatory.spectrograph.state import SpectrographState
 
 FLATS = 8
-_SIDE, _CORE = 60, 15  # pixels: the local continuum is the mean of what lies this far from a pixel, to both sides
+_SIDE = 32  # pixels of the blocks whose means stand for the continuum beside a line
 _HALO = 4  # pixels around a masked peak that go with it
 _FOOT = 0.08  # of the continuum: what is less above it stays unmasked
 _LEAST = 1e-3  # of the window's flux: below, a spectrum has no flux to measure an S/N by
@@ -36,8 +36,8 @@ _LEAST = 1e-3  # of the window's flux: below, a spectrum has no flux to measure 
 class Tables:
     """What is fixed of an instrument's pixels, as float32 arrays of P columns.
 
-    u, lines (3, 4, P: twin.observatory.spectrograph.sky.sky_lines, electrons at the usual level), depth (2, P), flats
-    (8, P), wavelength [AA], onset (P: how far fringes have set in, 0 to 1), window (P: 1 inside), width: mean standard
+    u, lines (4, 3 P: twin.observatory.spectrograph.sky.sky_lines in electrons, group by group), depth (2, P), flats
+    (10, P: the half waves, and fringes of phase 0 and a quarter), window (P: 1 inside), width: mean standard
     deviation of the lines of `lines` over the nominal one's series at u = 0 [AA]
     """
 
@@ -45,8 +45,6 @@ class Tables:
     lines: np.ndarray
     depth: np.ndarray
     flats: np.ndarray
-    wavelength: np.ndarray
-    onset: np.ndarray
     window: np.ndarray
     width: float
 
@@ -62,16 +60,17 @@ class Noise:
 
 def window_mean(values: Array, tables: Tables) -> Array:
     """Mean over the S/N window."""
-    return jnp.sum(values * tables.window) / float(tables.window.sum())
+    return values @ (tables.window / tables.window.sum())
 
 
 def noise(expected: Array, state: SpectrographState, tables: Tables) -> Noise:
     """Mean and standard deviation of every pixel, see the module. Of unbatched states."""
     u = tables.u
-    lit = jnp.exp(series(state.throughput, u) - jnp.sum((1 - state.air_left) * state.air * tables.depth.T, -1))
+    lost = (1 - state.air_left) * state.air
+    lit = jnp.exp(series(state.throughput, u) - lost[0] * tables.depth[0] - lost[1] * tables.depth[1])
     shape = lit / window_mean(lit, tables)
     wider = 0.5 * jnp.log((state.lsf_sigma[0] ** 2 + state.lsf_blur) / tables.width**2)
-    template, shifted, widened = (state.sky_lines @ part for part in tables.lines)
+    template, shifted, widened = (state.sky_lines @ tables.lines).reshape(3, -1)
     lines = jnp.maximum(template + wider * widened, 0.0) * shape
     sky = state.sky_continuum * shape + lines
     other = sky + state.read_noise**2 + (state.sky_scatter * lines) ** 2
@@ -81,8 +80,9 @@ def noise(expected: Array, state: SpectrographState, tables: Tables) -> Noise:
     flux = jnp.abs(window_mean(expected, tables))
     flux = jnp.maximum(flux, _LEAST * jnp.max(jnp.abs(expected)) + 1e-30)
     electrons = wanted / flux * shape
-    fringe = state.fringe[0] * tables.onset * jnp.cos(2 * jnp.pi * (state.fringe[1] / tables.wavelength + state.fringe[2]))
-    response = 1 + state.flat @ tables.flats + fringe
+    turn = 2 * jnp.pi * state.fringe[1]
+    fringe = state.fringe[0] * jnp.stack([jnp.cos(turn), jnp.sin(turn)])
+    response = 1 + jnp.concatenate([state.flat, fringe]) @ tables.flats
     beside = state.crosstalk * state.neighbour[0] * flux * jnp.exp(state.neighbour[1] * u)
     scale, shift, width = state.sky_residual
     left = scale * sky + (shift * shifted + width * widened) * shape
@@ -101,8 +101,8 @@ def expose(key: Array, expected: Array, state: SpectrographState, tables: Tables
     """
     given = noise(expected, state, tables)
     first, second = words(key, expected.shape[-1])
-    deviate = _normal(first)
-    chance = (second >> 8).astype(jnp.float32) * np.float32(2**-24)
+    uniform, chance = ((bits >> 8).astype(jnp.float32) * np.float32(2**-24) for bits in (first, second))
+    deviate = np.float32(np.sqrt(2)) * jax.lax.erf_inv(2 * uniform + np.float32(2**-24 - 1))
     hits, caught = state.cosmic_rays, state.cosmic_rays * state.cosmic_caught
     flux = given.mean + given.sigma * deviate
     hit, masked = chance < hits, chance < caught
@@ -120,35 +120,27 @@ def expose(key: Array, expected: Array, state: SpectrographState, tables: Tables
     return flux, ivar, good
 
 
-def _normal(bits: Array) -> Array:
-    """Standard normal deviates of random words; symmetric, to 5.4 standard deviations."""
-    v = ((bits >> 9).astype(jnp.float32) + 0.5) * np.float32(2**-22) - 1.0
-    return np.float32(np.sqrt(2)) * jax.lax.erf_inv(v)
-
-
 def _taken_for_hits(flux: Array, sigma: Array, threshold: Array) -> Array:
-    """Pixels of lines that stand `threshold` sigma above the continuum beside them."""
+    """Pixels of lines that stand `threshold` sigma above the continuum beside them.
+
+    The continuum is the mean of two blocks of _SIDE pixels, the second before and the second after the pixel's own.
+    """
     count = flux.shape[-1]
-    side = min(_SIDE, max(count // 4, 1))
-    core = min(_CORE, side - 1)
-    level = running_mean(flux, side)
-    inner = running_mean(flux, core)
-    continuum = (level * (2 * side + 1) - inner * (2 * core + 1)) / (2 * (side - core))
+    side = min(_SIDE, max(count // 5, 1))
+    blocks = -(-count // side)
+    means = jnp.mean(jnp.pad(flux, (0, blocks * side - count), mode="edge").reshape(blocks, side), -1)
+    beside = jnp.pad(means, 2, mode="reflect" if blocks > 2 else "edge")
+    continuum = jnp.repeat(0.5 * (beside[:-4] + beside[4:]), side, total_repeat_length=blocks * side)[:count]
     excess = flux - continuum
-    peak = (excess > threshold * sigma).astype(jnp.float32)
-    near = jax.lax.reduce_window(peak, 0.0, jax.lax.max, (2 * _HALO + 1,), (1,), "SAME")
-    return (near > 0) & (excess > _FOOT * jnp.abs(continuum)) & jnp.isfinite(threshold)
+    peak = jnp.where(excess > threshold * sigma, 1.0, 0.0)
+    # how many of the pixels within the halo are peaks, as a product with a band of ones would count them
+    near = jnp.convolve(peak, jnp.ones(2 * _HALO + 1), mode="same") > 0.5
+    return near & (excess > _FOOT * jnp.abs(continuum)) & jnp.isfinite(threshold)
 
 
-def running_mean(flux: Array, reach: int) -> Array:
-    """Mean of the 2 reach + 1 pixels around each, ends repeated."""
-    padded = jnp.pad(flux, (reach + 1, reach), mode="edge")
-    middle = jnp.mean(flux)  # taken off, for a running sum in float32 to keep its digits
-    total = jnp.cumsum(padded - middle)
-    return (total[2 * reach + 1 :] - total[: -(2 * reach + 1)]) / (2 * reach + 1) + middle
-
-
-def log_prob(flux: Array, expected: Array, state: SpectrographState, tables: Tables, good: Array | None = None) -> Array:
+def log_prob(
+    flux: Array, expected: Array, state: SpectrographState, tables: Tables, good: Array | None = None
+) -> Array:
     """Log density of the pixels' flux (P,) given the expected spectrum: that of `expose`, of the pixels in `good`.
 
     A pixel is Gaussian about its mean, or with the chance r of a hit that was not caught, r = hits (1 - caught) / (1 -

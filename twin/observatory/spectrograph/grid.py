@@ -72,7 +72,7 @@ class Cells:
 
 
 def cells_around(wavelength: np.ndarray) -> Cells:
-    """Cells that meet half way between the given wavelengths [AA, vacuum]. Raises ValueError where these do not rise."""
+    """Cells that meet half way between the given wavelengths [AA, vacuum]. ValueError where these do not rise."""
     wavelength = np.asarray(wavelength, np.float64)
     if len(wavelength) < 2 or not (np.diff(wavelength) > 0).all():
         raise ValueError("wavelengths must rise, and be two at least")

@@ -1,8 +1,8 @@
 """One star seen by two spectrographs: how much wider the second one's lines are, in angstrom.
 
 The sharper spectrum, divided by its continuum, is blurred with an extra Gaussian and shifted, into the pixels of the
-other; a parabola of the wavelength stands for the other's continuum. Least squares over pixels gives the Gaussian's standard
-deviation, the shift, and what remains: the rms of the residuals in units of the continuum.
+other; a parabola of the wavelength stands for the other's continuum. Least squares over pixels gives the Gaussian's
+standard deviation, the shift, and what remains: the rms of the residuals in units of the continuum.
 """
 
 from __future__ import annotations
@@ -60,8 +60,11 @@ def fit_pair(sharp: tuple[np.ndarray, np.ndarray], blurred: np.ndarray, pixels: 
     x = np.linspace(-1, 1, pixels.count)
     powers = np.stack([np.ones_like(x), x, x * x], 1)
 
+    origin = 10 * step  # of the shift as it is fitted: finite differences are a share of their parameter
+
     def seen(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        shape = np.asarray(model(flux, jnp.asarray(parameters, jnp.float32)), np.float64)
+        given = jnp.asarray(parameters - [0, origin], jnp.float32)
+        shape = np.asarray(model(flux, given), np.float64)
         coefficients = np.linalg.lstsq(shape[:, None] * powers, blurred, rcond=None)[0]
         continuum = powers @ coefficients
         return shape, blurred / continuum
@@ -70,15 +73,15 @@ def fit_pair(sharp: tuple[np.ndarray, np.ndarray], blurred: np.ndarray, pixels: 
         shape, observed = seen(parameters)
         return np.asarray(observed - shape)
 
-    bounds = ([_LEAST * step, -_FARTHEST * step], [_MOST * step, _FARTHEST * step])
-    best = least_squares(residual, [step, 0.0], bounds=bounds, diff_step=3e-3, x_scale=[step, step])
+    bounds = ([_LEAST * step, origin - _FARTHEST * step], [_MOST * step, origin + _FARTHEST * step])
+    best = least_squares(residual, [step, origin], bounds=bounds, diff_step=3e-3, x_scale=[step, step])
     shape, observed = seen(best.x)
     middle = float(pixels.centres.mean())
     rms = float(np.sqrt(np.mean((observed - shape) ** 2)))
     slope, other = best.jac.T  # of the residuals by sigma, and by the shift
     free = slope @ slope - (slope @ other) ** 2 / max(other @ other, 1e-30)
     error = rms / float(np.sqrt(max(free, 1e-30)))
-    velocity = float(best.x[1]) / middle * LIGHT
+    velocity = (float(best.x[1]) - origin) / middle * LIGHT
     return SameStar(float(best.x[0]), error, velocity, rms, pixels.centres, observed, shape)
 
 
@@ -91,10 +94,13 @@ def _model(pixels: Grid, reach: int) -> Callable[[Array, Array], Array]:
     def model(flux: Array, parameters: Array) -> Array:
         zero = jnp.zeros((), jnp.float32)
         names = SpectrographState.__dataclass_fields__
-        state = SpectrographState(**{name: zero for name in names})
+        state = SpectrographState(**dict.fromkeys(names, zero))
         widths = jnp.stack([parameters[0], zero, zero])
         state = replace(
-            state, lsf_sigma=widths, lsf_wing_width=jnp.float32(2.0), wavelength_error=jnp.stack([parameters[1], zero, zero])
+            state,
+            lsf_sigma=widths,
+            lsf_wing_width=jnp.float32(2.0),
+            wavelength_error=jnp.stack([parameters[1], zero, zero]),
         )
         return blur(flux, state)
 
@@ -114,4 +120,3 @@ def pixels_of(wavelength: np.ndarray, low: float, high: float) -> tuple[Grid, sl
         raise ValueError(f"does not cover {low:g} to {high:g} AA")
     first = int(inside[0])
     return Grid("log10", whole.start + first * step, step, len(inside)), slice(first, first + len(inside))
-

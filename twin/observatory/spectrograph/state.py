@@ -32,13 +32,14 @@ class SpectrographState:
     wavelength_error: Array
     """(..., 3) Legendre series of the pipeline's wavelength minus the true one [AA]. Source: telemetry."""
     throughput: Array
-    """(..., 4) Legendre series of ln(electrons a pixel for a unit of flux), 0 in the window of the S/N. Source: YAML."""
+    """(..., 4) Legendre series of ln(electrons a pixel for a unit of flux), but for a constant. Source:
+    YAML."""
     flat: Array
     """(..., 8) amplitudes of cos(pi k (u + 1) / 2), k = 1..8: relative error of flat field and flux calibration.
     Source: channels flat_1 .. flat_8."""
     fringe: Array
-    """(..., 3) fringing left by the flat field: amplitude at the red end, twice the optical thickness 2 n d [AA],
-    phase [turn]. Source: YAML and telemetry."""
+    """(..., 2) fringing left by the flat field: amplitude at the red end, phase [turn]. Source: telemetry; the
+    detector's optical thickness is the instrument's."""
     snr: Array
     """(...,) signal-to-noise ratio of a pixel, median over the window. Source: telemetry."""
     sky_continuum: Array

@@ -30,6 +30,7 @@ USED = (
     "crosstalk", "neighbour_brightness", "neighbour_slope", "ivar_scale",
 )  # fmt: skip
 _NEEDED = ("snr",)
+_THIN, _GAP = 1e-4, 200  # optical depth that counts for none; cells without it that part two bands
 _WIDER = 1.15  # by so much lines may be wider than the YAML says before their light is cut closer than `reach`
 
 
@@ -105,9 +106,9 @@ class Spectrograph:
         """Blurring from a fine grid into the pixels (twin.observatory.spectrograph.blur). Raises ValueError."""
         return Blur(self.pixels, grid, self.reach, self.span, means)
 
-    def air(self, grid: Grid) -> np.ndarray:
-        """(2, n) optical depths on a fine grid, for `through_air`."""
-        return sky.optical_depth(grid)
+    def air(self, grid: Grid) -> Air:
+        """What the air leaves of flux on a fine grid, to be applied before `blur`."""
+        return Air(grid)
 
     @cached_property
     def tables(self) -> exposure.Tables:
@@ -117,14 +118,14 @@ class Spectrograph:
         window = ((centres >= config.window[0]) & (centres <= config.window[1])).astype(np.float32)
         fringes, single = config.fringes, np.float32
         onset = np.clip((centres - fringes.onset) / (self.span[1] - fringes.onset), 0, 1) if fringes else 0 * centres
+        turns = 2 * np.pi * (fringes.thickness * 1e4 if fringes else 0.0) / centres
+        waves = np.cos(np.pi * np.arange(1, exposure.FLATS + 1)[:, None] * (u + 1) / 2)
         lines = sky.sky_lines(self.pixels, self._sigma(u)) * single(config.sky.lines / 100)
         return exposure.Tables(
             u=u.astype(single),
-            lines=lines,
+            lines=lines.transpose(1, 0, 2).reshape(len(sky.GROUPS), -1),
             depth=sky.optical_depth(self.pixels),
-            flats=np.cos(np.pi * np.arange(1, exposure.FLATS + 1)[:, None] * (u + 1) / 2).astype(single),
-            wavelength=centres.astype(single),
-            onset=onset.astype(single),
+            flats=np.concatenate([waves, onset * [np.cos(turns), -np.sin(turns)]]).astype(single),
             window=window if window.any() else np.ones(self.pixels.count, single),
             width=float(self._nominal[0]),
         )
@@ -174,7 +175,6 @@ class Spectrograph:
         brighter = 10 ** (-0.4 * (channel("sky_brightness", config.sky.brightness) - config.sky.brightness))
         oxygen, water = sky.depth_scale(channel("airmass"), channel("water_vapour", sky.WATER))
         airglow, lamps = channel("airglow") * longer, channel("lamps") * longer
-        fringes = config.fringes
         values = {
             "span": self.span,
             "lsf_sigma": sigma,
@@ -185,11 +185,7 @@ class Spectrograph:
             "wavelength_error": _stack(channel, "wavelength_zero", "wavelength_scale", "wavelength_bend"),
             "throughput": config.throughput,
             "flat": _stack(channel, *(f"flat_{k}" for k in range(1, exposure.FLATS + 1))),
-            "fringe": jnp.stack([
-                channel("fringe_amplitude"),
-                jnp.float32(fringes.thickness * 1e4 if fringes else 0.0),
-                channel("fringe_phase"),
-            ]),
+            "fringe": _stack(channel, "fringe_amplitude", "fringe_phase"),
             "snr": channel("snr"),
             "sky_continuum": config.sky.continuum * brighter * longer,
             "sky_lines": jnp.stack([airglow, airglow, lamps, lamps]),
@@ -223,17 +219,28 @@ class Spectrograph:
         """(flux, ivar, good), each (P,), of an expected spectrum (P,): see twin.observatory.spectrograph.exposure."""
         return exposure.expose(key, expected, state, self.tables)
 
-    def log_prob(
-        self, flux: Array, expected: Array, state: SpectrographState, good: Array | None = None
-    ) -> Array:
+    def log_prob(self, flux: Array, expected: Array, state: SpectrographState, good: Array | None = None) -> Array:
         """Log density of flux (P,) under the law that `expose` draws from."""
         return exposure.log_prob(flux, expected, state, self.tables, good)
 
 
-def through_air(flux: Array, depth: np.ndarray, state: SpectrographState) -> Array:
-    """Flux (n,) on a fine grid with what absorption the pipeline's correction left, of optical depths (2, n)."""
-    left = state.air * state.air_left
-    return flux * jnp.exp(-(left[0] * depth[0] + left[1] * depth[1]))
+class Air:
+    """Absorption of the air that the pipeline's correction left, on a fine grid."""
+
+    def __init__(self, grid: Grid) -> None:
+        depth = sky.optical_depth(grid)
+        there = np.flatnonzero(depth.sum(0) > _THIN)
+        groups = np.split(there, np.flatnonzero(np.diff(there) > _GAP) + 1) if len(there) else []
+        self.parts = [(int(g[0]), depth[:, g[0] : g[-1] + 1]) for g in groups]
+
+    def __call__(self, flux: Array, state: SpectrographState) -> Array:
+        """Flux (n,) times exp(-air_left air depth), of an unbatched State."""
+        left = state.air * state.air_left
+        for first, depth in self.parts:  # where there is no band nothing is computed
+            last = first + depth.shape[1]
+            seen = jnp.exp(-(left[0] * depth[0] + left[1] * depth[1]))
+            flux = flux.at[first:last].set(flux[first:last] * seen)
+        return flux
 
 
 def load_spectrograph(name_or_path: str | Path, part: tuple[float, float] | None = None) -> Spectrograph:

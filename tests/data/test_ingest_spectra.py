@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from tests.io.spectra import made
 from twin.data import contact_sheet, ingest, open_dataset, verify
 from twin.data.ingest.spectra import run as running
-from twin.data.ingest.spectra.layout import SpectraSpec
+from twin.data.ingest.spectra.layout import SpectraSpec, dataset_spec
 from twin.data.ingest.spectra.listing import expand
 from twin.data.ingest.spectra.objects import Objects
 from twin.io.spectra import GRIDS, equivalent_width, read_spectrum, resample
@@ -230,6 +231,24 @@ def test_lists_are_sorted_and_name_nothing_twice(tmp_path: Path, lamost: Path) -
     assert expand([str(lamost / "**/*.fits*")]) == every
 
 
+def test_the_document_tells_every_array() -> None:
+    text = (Path(__file__).parents[2] / "docs/spectra.md").read_text()
+    rows = re.findall(r"^\| `([^`]+)` \| \(([^)]*)\), (\w+) \|", text, re.MULTILINE)
+    spec = dataset_spec("lamost", GRIDS["halpha"], "linear")
+    assert rows == [(a.name, ", ".join(("sample", *a.dims)), a.dtype) for a in spec.arrays]
+    assert all(f"`{name}`" in text for name in GRIDS)
+
+
+def test_xarray_opens_it(tmp_path: Path, lamost: Path) -> None:
+    xarray = pytest.importorskip("xarray")
+    got = ingest("lamost", lamost / "a", tmp_path / "X.zarr", grid="halpha", progress=False)
+    with xarray.open_zarr(got.path) as found:
+        near = found["frame"].sel(wavelength=made.CENTRE, method="nearest")
+        assert float(near.wavelength) == pytest.approx(made.CENTRE, abs=0.8)
+        assert near.shape == (4,)
+        assert found["frame"].attrs["wavelength_unit"] == "Angstrom"
+
+
 def test_objects_are_places_on_the_sky(rng: np.random.Generator) -> None:
     n = 4000
     dec = np.degrees(np.arcsin(rng.uniform(-1, 1, n)))
@@ -269,9 +288,16 @@ def test_a_sheet_of_spectra(tmp_path: Path, lamost: Path) -> None:
     assert sheet.shape[0] > 5 * 100  # one class and four
 
 
+def readers_of(pid: int) -> list[int]:
+    """Processes that a process started, as /proc has them."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(word) for word in text.split()]
+
+
 @pytest.mark.slow
-def test_ctrl_c_at_the_terminal(tmp_path: Path) -> None:
-    """A child process is interrupted while it reads with two processes; the same command goes on."""
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
+def test_ended_from_outside(tmp_path: Path, kind: signal.Signals) -> None:
+    """A child process is interrupted or killed while two processes read for it: they end, the same command goes on."""
     for number in range(1500):
         source = tmp_path / "one.fits"
         if number == 0:
@@ -285,12 +311,19 @@ def test_ctrl_c_at_the_terminal(tmp_path: Path) -> None:
     while not (tmp_path / "X.zarr.part/rejects.jsonl").exists() and child.poll() is None:
         assert time.monotonic() - began < 120
         time.sleep(0.05)
-    child.send_signal(signal.SIGINT)
+    while len(readers := readers_of(child.pid)) < 3:  # two, and Python's tracker of resources
+        assert time.monotonic() - began < 120
+        time.sleep(0.05)
+    child.send_signal(kind)
     _, err = child.communicate(timeout=120)
-    assert child.returncode == 130, err
-    assert err.strip().splitlines()[-1] == "interrupted; resume with the same command"
-    assert "Traceback" not in err
+    if kind == signal.SIGINT:
+        assert child.returncode == 130, err
+        assert err.strip().splitlines()[-1] == "interrupted; resume with the same command"
+        assert "Traceback" not in err
     assert not part.exists()
+    while any(Path(f"/proc/{pid}").exists() for pid in readers):
+        assert time.monotonic() - began < 150
+        time.sleep(0.1)
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True)
     assert "Traceback" not in done.stderr
     assert open_dataset(tmp_path / "X.zarr").n == 1500

@@ -35,6 +35,7 @@ from twin.schema import UserError, suggest
 
 log = logging.getLogger("twin")
 
+FEW = 100  # files that are read before a bar could be
 JOB, FILES, REJECTS, PARTS, GROUP = "job.json", "files.jsonl", "rejects.jsonl", "parts", "group"
 
 
@@ -131,7 +132,8 @@ class _Run:
         rows: list[Row] = []
         files = read_list(self.work / FILES, at)
         done = at
-        with Bar(self.source, self.count, self.progress, unit="files", done=at) as advance, open(
+        shown = self.progress and self.count > FEW
+        with Bar(self.source, self.count, shown, unit="files", done=at) as advance, open(
             self.work / REJECTS, "a", encoding="utf-8"
         ) as rejects:  # fmt: skip
             try:

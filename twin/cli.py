@@ -42,7 +42,7 @@ Calibration = Annotated[
     typer.Option(
         metavar="NAME",
         help="Calibration to apply: none, or a NAME.json of the model's calibration/ folder. "
-        "Default: simulations, which training leaves there.",
+        "Default: simulations, which training leaves there. For ep-wxt44 the folder of `twin calibrate ep-wxt`.",
     ),
 ]
 
@@ -292,16 +292,37 @@ def calibrate(
     typer.echo(f"wrote {out}")
 
 
-@app.command(epilog="Example: twin ingest ps1-sled imaging/ -o real.zarr")
+@app.command(epilog="Example: twin ingest lamost DR5/ -o lamost.zarr --grid halpha")
 def ingest(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Kind of source, for example ps1-sled.")],
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of real files.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Kind of source: ps1-sled, ...; spectra: lamost, ondrejov, sdss.")
+    ],
+    places: Annotated[
+        list[str],
+        typer.Argument(metavar="FOLDER", help="Folder of real files; for spectra also files and patterns, in quotes."),
+    ],
     out: DatasetOut,
+    grid: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Spectra: native (default), halpha (140 pixels over 6519-6732 A), ..."),
+    ] = None,
+    resample: Annotated[
+        Literal["conserve", "linear"] | None,
+        typer.Option(help="Spectra: keep the integral of the flux (default), or interpolate."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Spectra: processes that read; default: one a core.")
+    ] = None,
+    restart: Restart = False,
 ) -> None:
-    """Turn real files into the layout that `simulate` writes."""
+    """Turn real files into the layout that `simulate` writes.
+
+    Spectra are streamed; files that are none are set aside in OUT.rejects.csv, and the same command resumes.
+    """
     from twin.data import ingest as run
 
-    run(source, folder, out)
+    options = {"grid": grid, "method": resample, "workers": workers, "restart": restart or None}
+    run(source, places, out, **{name: value for name, value in options.items() if value is not None})
     typer.echo(f"wrote {out}")
 
 

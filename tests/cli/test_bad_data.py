@@ -40,6 +40,17 @@ DATASETS = {
     "ingest: unknown source": Case("ingest ps1-sledd . -o real.zarr", ("ps1-sledd", 'did you mean "ps1-sled"')),
     "ingest: no such folder": Case("ingest ps1-sled gone -o real.zarr", ("gone", "no such folder")),
     "ingest: a folder without that source": Case("ingest ps1-sled . -o real.zarr", ("ps1-sled",)),
+    "ingest: two folders for a source of images": Case(
+        "ingest ps1-sled a b -o x.zarr", ("ps1-sled", "reads one folder")
+    ),
+    "ingest: a grid for images": Case("ingest ps1-sled . -o x.zarr --grid halpha", ("grid", "goes with spectra only")),
+    "ingest: no such grid": Case("ingest lamost . -o x.zarr --grid halfa", ("halfa", 'did you mean "halpha"')),
+    "ingest: a pattern of nothing": Case("ingest lamost '*.fits.gz' -o x.zarr", ("*.fits.gz", "no file fits")),
+    "ingest: no spectrum": Case(
+        "ingest lamost a.fits b.fits -o x.zarr",
+        ("a.fits", "none of 2 files is of use", "no FITS file"),
+        {"a.fits": "wavelength", "b.fits": "flux"},
+    ),
     "ingest: a table without its columns": Case(
         "ingest ps1-sled . -o real.zarr",
         ("lenses.csv", "no such column"),

@@ -258,7 +258,7 @@ def test_a_flipped_pixel_fails_the_archives_own_check(tmp_path, source, flip):
 
 def test_wrong_source_or_folder(tmp_path, source):
     with pytest.raises(
-        UserError, match='ps1sled: no such source; there are as1063-arcs, .*, ps1-sled; did you mean "ps1-sled"'
+        UserError, match='ps1sled: no such source; there are as1063-arcs, .*, ps1-sled, sdss; did you mean "ps1-sled"'
     ):
         ingest("ps1sled", source[0], tmp_path / "x.zarr")
     with pytest.raises(UserError, match="no such folder"):

@@ -125,6 +125,13 @@ def test_what_cannot_be_drawn(tmp_path, dataset):
     spectra = fake.FakeRecipe(DatasetSpec((ArraySpec("frame", (5,), "float32", ("channel",)),)))
     spectra.shard = lambda seed, shard, count: {"frame": np.ones((count, 5), np.float32)}  # type: ignore[method-assign]
     simulate(spectra, tmp_path / "spectra.zarr", 3, progress=False)
-    with pytest.raises(UserError, match="no two-dimensional frames"):
-        contact_sheet(tmp_path / "spectra.zarr", tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"spectra\.zarr: frame: has no images to draw"):
+        contact_sheet(dataset, tmp_path / "a.png", beside=tmp_path / "spectra.zarr")
+    with pytest.raises(UserError, match=r"x\.zarr: frame: has no spectra to draw"):
+        contact_sheet(tmp_path / "spectra.zarr", tmp_path / "a.png", beside=dataset)
+    planes = fake.FakeRecipe(DatasetSpec((ArraySpec("frame", (5, 5), "float32", ("y", "x")),)))
+    planes.shard = lambda seed, shard, count: {"frame": np.ones((count, 5, 5), np.float32)}  # type: ignore[method-assign]
+    simulate(planes, tmp_path / "planes.zarr", 3, progress=False)
+    with pytest.raises(UserError, match="no images or spectra to draw"):
+        contact_sheet(tmp_path / "planes.zarr", tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()

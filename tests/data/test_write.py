@@ -16,8 +16,9 @@ import fake
 import numpy as np
 import pytest
 
-from twin.data import open_dataset, simulate, verify, write
+from twin.data import open_dataset, simulate, verify
 from twin.data.manifest import hash_values
+from twin.data.progress import Bar
 from twin.io.layout import ArraySpec
 from twin.schema import UserError
 
@@ -295,7 +296,7 @@ def test_progress_is_said_on_stderr(tmp_path, recipe, capsys):
 
 
 def test_the_bar_says_why_it_stands_still_at_first():
-    bar = write._bar("ps1-lens", 100, shown=False)
+    bar = Bar("ps1-lens", 100, shown=False, waiting="ps1-lens, compiling")
     task = bar._progress.tasks[0]
     assert "compiling" in task.description
     with bar as advance:

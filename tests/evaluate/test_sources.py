@@ -59,7 +59,7 @@ class Told:
     threshold, bands = 0.5, ("soft", "medium", "hard")
 
     def predict(
-        self, frames: np.ndarray, psfs: np.ndarray, shape: np.ndarray, times: Any = None
+        self, frames: np.ndarray, psfs: np.ndarray, shape: np.ndarray, times: Any = None, exact: bool = True
     ) -> tuple[Said, list[Any]]:
         import jax
         import jax.numpy as jnp

@@ -15,6 +15,7 @@ from astropy.table import Table
 from numpyro import handlers
 
 from twin.io.xray import Tangent
+from twin.observatory.xray.pileup import pile_up
 from twin.priors.laws import quantile_draws
 from twin.priors.xray import CRAB, from_mcrab, to_mcrab
 from twin.priors.xray.config import KINDS
@@ -56,7 +57,9 @@ def test_recipes_without_options_are_what_they_were(name: str) -> None:
     """The identity of a dataset, and what its samples hold, know nothing of options that are not used."""
     recipe = made(name=name)
     told = json.dumps(recipe.config.model_dump(mode="json"))
-    assert not [word for word in ("catalogue", "templates", "stretch", "phase", "table") if f'"{word}"' in told]
+    assert not [
+        word for word in ("catalogue", "templates", "stretch", "phase", "table", "pileup") if f'"{word}"' in told
+    ]
     names = [array.name for array in recipe.spec.arrays]
     assert "label/catalogue" not in names
     assert "label/template" not in names
@@ -261,6 +264,28 @@ def test_templates_are_in_shards_and_told(data: Path) -> None:
     assert recipe.spec.attrs["template"] == ["burst"]
     assert (shard["label/sources"][burst][:, FIELDS.index("variability")] > 0.05).all()
     assert recipe.prior.slots["transient"] == slots(recipe.prior._means["transient"])
+
+
+@pytest.mark.slow
+def test_pile_up_takes_the_same_photons(data: Path) -> None:
+    """Of fields with sources of 3 Crab: what is left of the events of the recipe without pile-up."""
+    bright = ("classes={crab: 1}", "sky.bright.flux={law: uniform, low: 2900.0, high: 3000.0}", "pointing.samples=8",
+              "telemetry.exposure={law: uniform, low: 300.0, high: 310.0}", "frame.psf=33")  # fmt: skip
+    plain, piled = (made(*bright, "events=true", f"frame.pileup={word}").shard(2, 0, 8) for word in ("false", "true"))
+    assert made(*bright, "frame.pileup=true").sha256 != made(*bright).sha256
+    np.testing.assert_array_equal(plain["label/sources"], piled["label/sources"])
+    lost = 1 - len(piled["events"]) / len(plain["events"])
+    assert 0.001 < lost < 0.1
+    assert piled["frame"].sum() == len(piled["events"])
+    assert (piled["frame"].sum((1, 2, 3)) <= plain["frame"].sum((1, 2, 3))).all()
+    for k in range(8):
+        events = piled["events"][piled["events"]["sample"] == k]
+        number = np.round(events["TIME"] / 0.05).astype(int)
+        _, pi, _ = pile_up(number, events["DETX"], events["DETY"], events["PI"], events["GRADE"])
+        np.testing.assert_array_equal(pi, events["PI"])  # none touches another any more
+    quiet = made(*bright, "frame.pileup=true").shard(2, 0, 8)
+    np.testing.assert_array_equal(quiet["frame"], piled["frame"])
+    assert "events" not in quiet
 
 
 @pytest.mark.real

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from twin.data.inspect_spectra import spectra_sheet
 from twin.data.load import Dataset, open_dataset
 from twin.io.atomic import atomic_path, check_target
 from twin.io.layout import FRAME_ARRAYS, decode
@@ -78,8 +79,8 @@ def contact_sheet(
     beside  a second dataset, real frames say, drawn below in the same stretch and at the same scale on the sky
     zoom    picture pixels a frame pixel of the first dataset, fewer where a frame would be larger than LARGEST
 
-    Pixels are drawn upright: y up. Raises UserError for another ending, for what is no dataset or has no
-    two-dimensional frames.
+    Pixels are drawn upright: y up. Spectra are drawn as `spectra_sheet` says. Raises UserError for another ending, for
+    what is no dataset, has neither images nor spectra, or has the one where the other dataset has the other.
     """
     from PIL import Image
 
@@ -88,9 +89,14 @@ def contact_sheet(
         raise UserError("a contact sheet is a PNG: choose a name that ends in .png", file=out_png)
     first = open_dataset(path, unfinished=True)
     datasets = [first] + ([open_dataset(beside, unfinished=True)] if beside is not None else [])
+    axes = len(first.shape("frame"))
     for dataset in datasets:
-        if len(dataset.shape("frame")) != 3:
-            raise UserError("has no two-dimensional frames to draw", file=dataset.path, key="frame")
+        if len(dataset.shape("frame")) != axes or axes not in (1, 3):
+            kind = {1: "spectra", 3: "images"}.get(axes, "images or spectra")
+            raise UserError(f"has no {kind} to draw", file=dataset.path, key="frame")
+    if axes == 1:
+        spectra_sheet([(dataset, rows_of(dataset, per_class, seed)) for dataset in datasets], out_png)
+        return
     largest = max(max(one.shape("frame")[1:]) * _scale(one) / _scale(first) for one in datasets)
     size = min(zoom, LARGEST / largest)
     blocks = []

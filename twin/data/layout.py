@@ -112,9 +112,7 @@ def fill_group(folder: Path, spec: DatasetSpec, n: int, attrs: Mapping[str, Any]
             **_storage(array, spec),
         )
     for name, (dim, words) in coords.items():
-        zarr.create_array(
-            group.store, name=name, data=np.array(words, dtype=np.dtypes.StringDType()), dimension_names=(dim,)
-        )
+        zarr.create_array(group.store, name=name, data=_axis(words), dimension_names=(dim,))
     with warnings.catch_warnings():
         # Zarr warns that other readers may ignore consolidated metadata: they then read the plain ones.
         warnings.filterwarnings("ignore", message="Consolidated metadata")
@@ -122,16 +120,23 @@ def fill_group(folder: Path, spec: DatasetSpec, n: int, attrs: Mapping[str, Any]
     (folder / "manifest").mkdir()  # only now: consolidating warns of folders that are no part of the hierarchy
 
 
-def _coords(spec: DatasetSpec) -> dict[str, tuple[str, tuple[str, ...]]]:
+def _axis(words: tuple[str, ...] | tuple[float, ...]) -> np.ndarray:
+    """Names along an axis as text, or what it measures (wavelengths) as float64."""
+    numbers = all(isinstance(word, float) for word in words)
+    return np.array(words, dtype=np.float64 if numbers else np.dtypes.StringDType())
+
+
+def _coords(spec: DatasetSpec) -> dict[str, tuple[str, tuple[str, ...] | tuple[float, ...]]]:
     """Coordinate name -> (axis, words). `parameter` names the axis itself, `parameter_unit` lies along it."""
-    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    found: dict[str, tuple[str, tuple[str, ...] | tuple[float, ...]]] = {}
     for array in spec.arrays:
-        for name, words in array.coords.items():
+        for name, given in array.coords.items():
+            words: Any = tuple(given)
             dim = next((d for d in array.dims if name == d or name.startswith(d + "_")), None)
             if dim is None:
                 raise ValueError(f"{array.name}: coordinate {name} lies along none of {array.dims}")
             if len(words) != array.shape[array.dims.index(dim)]:
                 raise ValueError(f"{array.name}: {len(words)} words of {name} for an axis of another length")
-            if found.setdefault(name, (dim, tuple(words))) != (dim, tuple(words)):
+            if found.setdefault(name, (dim, words)) != (dim, words):
                 raise ValueError(f"{array.name}: coordinate {name} differs from another array's")
     return found

@@ -129,6 +129,13 @@ class Dataset:
             raise UserError("the dataset has no such coordinate", file=self.path, key=name) from None
         return tuple(str(word) for word in found[:])
 
+    def axis(self, name: str) -> np.ndarray:
+        """Numbers along an axis, float64: "wavelength" [angstrom, vacuum] of the frames of spectra."""
+        found: Any = self._group.get(name)
+        if getattr(found, "dtype", None) != np.float64:
+            raise UserError("the dataset has no such axis of numbers", file=self.path, key=name)
+        return np.asarray(found[:])
+
     def read(self, name: str, start: int | Sequence[int] | np.ndarray = 0, stop: int | None = None) -> np.ndarray:
         """Samples [start, stop) of an array, or the samples with the given indices, in their order.
 

@@ -17,6 +17,7 @@ from twin.data import layout
 from twin.data.load import MAX_SHARDS, read_attrs
 from twin.data.lock import shard_range_lock
 from twin.data.manifest import Manifest, fingerprint, read_manifest, sizes_match
+from twin.data.progress import Bar
 from twin.data.shard import write_shard
 from twin.io.fits import stamp_wcs
 from twin.io.layout import ShardSource
@@ -103,7 +104,9 @@ def run_shards(
         return write_shard(folder, spec, shard, n, arrays, seed=seed, recipe_sha256=recipe.sha256, fingerprint=made_by)
 
     done = 0
-    with _bar(recipe.name, sum(b - a for a, b in ranges.values()), progress) as advance, _Writer(save) as writer:
+    waiting = f"{recipe.name}, compiling (minutes the first time)"
+    bar = Bar(recipe.name, sum(b - a for a, b in ranges.values()), progress, waiting=waiting)
+    with bar as advance, _Writer(save) as writer:
         try:
             for shard, (first, last) in ranges.items():
                 arrays = recipe.shard(seed, shard, last - first)
@@ -217,37 +220,3 @@ def require_fingerprint(folder: Path, shard: int, there: dict[str, str], mine: d
             file=folder,
             key=key,
         )
-
-
-class _bar:
-    """Progress with samples/s and time left, on stderr; silent where `shown` is False."""
-
-    def __init__(self, name: str, samples: int, shown: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-            TextColumn("{task.fields[rate]:,.0f} samples/s"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not shown,
-        )
-        self._name = name
-        waiting = f"{name}, compiling (minutes the first time)"
-        self._task = self._progress.add_task(waiting, total=samples, rate=0.0)
-        self._began, self._done = time.monotonic(), 0
-
-    def __enter__(self) -> Callable[[int], None]:
-        self._progress.start()
-        return self._advance
-
-    def _advance(self, samples: int) -> None:
-        self._done += samples
-        rate = self._done / max(time.monotonic() - self._began, 1e-9)
-        self._progress.update(self._task, description=self._name, advance=samples, rate=rate)
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()

@@ -148,8 +148,28 @@ class XrayFields(_Strict):
     protocol: str
 
 
+class TransientFiles(_Strict):
+    """Event lists and spectra of a source and its background; width of a light curve's bins [s]; energy [keV] between
+    soft and hard."""
+
+    events: str
+    background_events: str
+    spectrum: str
+    background_spectrum: str
+    bin: Annotated[float, quantity("s", gt=0)]
+    split: Annotated[float, quantity("keV", gt=0)]
+
+
 class EpWxt44(_Strict):
-    """A benchmark on a real frame of a lobster eye: a calibrated telescope searches it."""
+    """A benchmark on a real frame of a lobster eye: a calibrated telescope, and a trained detector, search it.
+
+    transient   bin (x, y), counted from 0;  transient_counts  in 5 x 5 bins about it;  sky  its RA, Dec [deg]
+    circle      within which the effective area's counts lie
+    fluxes      [mCrab] of injected sources;  injections  off and on the arms, in each of `frames` a flux
+    apart       [bin] between them;  on_arm, off_arm  nearer and further than which a place is on, off the Crab's arms
+    alarms      false alarms a field that thresholds allow, in simulated `fields`;  clumps  their background's variance
+                over its mean
+    """
 
     benchmark: str
     function: Literal["ep_wxt44"]
@@ -159,12 +179,18 @@ class EpWxt44(_Strict):
     arf: str
     transient: tuple[float, float]
     transient_counts: Annotated[int, Field(gt=0)]
+    sky: tuple[float, float]
+    transient_files: TransientFiles
+    circle: Arcmin
     fluxes: tuple[Annotated[float, Field(gt=0)], ...]
-    injections: Annotated[int, Field(ge=1)]
-    on_arm: Annotated[float, quantity("arcmin", gt=0)]
-    off_arm: Annotated[float, quantity("arcmin", gt=0)]
+    injections: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+    frames: Annotated[int, Field(ge=1)]
+    apart: Annotated[float, Field(gt=0)]
+    on_arm: Arcmin
+    off_arm: Arcmin
     alarms: Annotated[float, Field(gt=0)]
     fields: Annotated[int, Field(ge=1)]
+    clumps: Annotated[float, Field(ge=1)]
     seed: int
     protocol: str
 

@@ -36,7 +36,7 @@ def evaluate(
     data    an ingested dataset, or a folder of real observations as `TWIN_REAL_DATA` names one (the default), which is
             ingested into out_dir once. Not used by benchmarks on simulations.
     say     takes lines of progress
-    calibration  of the model, by name, as `Model.load` takes it
+    calibration  of the model, by name, as `Model.load` takes it; of ep-wxt44 the folder that `twin calibrate` wrote
     Nothing but the ingested data is written before all scores are known. Raises UserError for an unknown benchmark,
     missing real data, a model folder without its files, or a model or dataset of other bands.
     """
@@ -55,7 +55,8 @@ def evaluate(
     if isinstance(config, benchmarks.XrayFields):
         return xray_fields.judge(model_dir, config, out, Path(json_path), say)
     if isinstance(config, benchmarks.EpWxt44):
-        return wxt44.judge(model_dir, config, find_data(config, data), out, Path(json_path), say)
+        real = find_data(config, data)
+        return wxt44.judge(model_dir, config, real, out, Path(json_path), say, calibration)
     where = None if isinstance(config, benchmarks.Simulated) else find_data(config, data)
     model = Model.load(model_dir, calibration)
     if isinstance(config, benchmarks.Simulated):

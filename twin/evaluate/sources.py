@@ -223,7 +223,7 @@ def search(
     psf = image.psf if image.psf is not None else telescope.psf(image.width)
     shape = background_of(telescope.recipe, image.counts.shape[-1])
     times = None if image.times is None else image.times[None]
-    said, (fit,) = model.predict(image.counts[None], psf[None], shape, times)
+    said, (fit,) = model.predict(image.counts[None], psf[None], shape, times, image.psf is not None)
     found = sources(said, 0, least)
     expected = model_image(found.above(SURE), fit, psf, shape)
     counts = image.counts.sum(0)

@@ -93,7 +93,7 @@ def fields(model: Detector, recipe: XrayRecipe, config: XrayFields, say: Callabl
         psf = arrays["input/psf"].astype(np.float32)
         found, plain = prepared(prepare, shape, arrays)
         said = model.networks.predict(model.weights, found.features, found.base, found.sigma, found.there)
-        said = said.widened(model.widen)
+        said = said.widened(model.widen, np.ones(whole, bool))
         for k in range(min(whole, config.n - start)):
             listed = arrays["label/sources"][k][there[k]]
             drawn = arrays["truth"][k]

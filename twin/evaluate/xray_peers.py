@@ -62,13 +62,14 @@ def against(
     All but sep are told the background and the light of every bright source, of both of which the network is told
     nothing; what they list within `OWN` of those sources is not counted.
     """
-    light, shape, width = bright_light(recipe), background_shape(recipe), recipe.pixel_scale / 60
+    shape, width, light = background_shape(recipe), recipe.pixel_scale / 60, None
     allowed = sum(int((of < 0).sum()) for _, _, of in kept)
     tally, told = Tally(), [one.mcrab > config.bright for one, _, _ in kept]
     expected = []
     for (one, _, _), its in zip(kept, told, strict=True):
         known = one.sky * shape
         for x, y, counts in zip(one.x[its], one.y[its], one.counts[its], strict=True):
+            light = light or bright_light(recipe)
             known = known + counts * light(one.row, x, y)
         expected.append(known)
     _count(tally, "network", [(one, of, its) for (one, _, of), its in zip(kept, told, strict=True)], config, width)

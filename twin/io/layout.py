@@ -27,7 +27,7 @@ class ArraySpec:
     unit         VOUnit string, "" for pure numbers
     ucd          UCD1+ word, "" where none fits
     description  one line
-    coords       names along an axis: {"parameter": ("theta_E", ...)}
+    coords       names along an axis, {"parameter": ("theta_E", ...)}, or numbers: {"wavelength": (3700.0, ...)}
     """
 
     name: str
@@ -37,7 +37,7 @@ class ArraySpec:
     unit: str = ""
     ucd: str = ""
     description: str = ""
-    coords: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    coords: Mapping[str, tuple[str, ...] | tuple[float, ...]] = field(default_factory=dict)
     attrs: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -10,18 +10,19 @@ from typing import TypeVar, cast
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 T = TypeVar("T")
 _TURNS = ((13, 15, 26, 6), (17, 29, 16, 24))  # bits that words are turned by, every second group of four rounds
 _PARITY = 0x1BD11BDA
 
 
-def words(key: Array, count: int) -> tuple[Array, Array]:
-    """Two arrays (count,) of independent random bits, uint32: the hashes of 0 to count - 1 under `key`, of
+def words(key: Array, count: int, start: ArrayLike = 0) -> tuple[Array, Array]:
+    """Two arrays (count,) of independent random bits, uint32: the hashes of start to start + count - 1 under `key`, of
     `jax.random.key` and not to be used for anything else."""
     first, second = jax.random.key_data(key)[:2]
     keys = (first, second, first ^ second ^ jnp.uint32(_PARITY))
-    b = jnp.arange(count, dtype=jnp.uint32) + second
+    b = jnp.arange(count, dtype=jnp.uint32) + (jnp.asarray(start, jnp.uint32) + second)
     a = jnp.broadcast_to(first, b.shape)
     for group in range(5):
         for turn in _TURNS[group % 2]:

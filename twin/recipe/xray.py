@@ -21,6 +21,7 @@ from numpyro import handlers
 from twin.io.layout import DatasetSpec
 from twin.observatory.lobster.bounces import ARCMIN
 from twin.observatory.xray import grade_fractions
+from twin.observatory.xray.pileup import pile_up
 from twin.priors.laws import Law, count_draws, quantile_draws
 from twin.priors.xray.catalogue import pointed
 from twin.priors.xray.config import CLASSES
@@ -264,10 +265,11 @@ class XrayRecipe:
                 key="list.sources",
             )
         needed = out.pop("needed")
-        if self.config.events:
+        if self.config.events or self.config.frame.pileup:
             frames, events = self._events(seed, shard, rows, kinds, needed)
             out |= frames
-            out["events"] = events
+            if self.config.events:
+                out["events"] = events
         numbers = start + np.arange(count, dtype=np.int64)
         return out | {
             "label/class": classes.astype(np.uint8),
@@ -359,7 +361,19 @@ class XrayRecipe:
         fine = np.clip(np.searchsorted(EDGES, 1e-3 * self.config.sensor.channel * (made["PI"] + 0.5)) - 1, 0, None)
         below = self._grades[np.minimum(fine, len(self._grades) - 1)]
         made["GRADE"] = (rng.random(len(made))[:, None] >= below[:, :-1]).sum(1)
+        if self.config.frame.pileup:
+            made = self._piled(made, step)
         return made[np.argsort(made["TIME"], kind="stable")]
+
+    def _piled(self, events: np.ndarray, step: float) -> np.ndarray:
+        """What is left of events that pile up in read-outs of `step` [s]; sums beyond the bands are lost."""
+        number = np.round(events["TIME"] / step).astype(np.int64)
+        kept, pi, grade = pile_up(number, events["DETX"], events["DETY"], events["PI"], events["GRADE"])
+        bands = np.append(self.channels.lines, -1)
+        kept = kept[bands[np.minimum(pi[kept], len(bands) - 1)] >= 0]
+        left = events[kept]
+        left["PI"], left["GRADE"] = pi[kept], grade[kept]
+        return left
 
     @cached_property
     def _grades(self) -> np.ndarray:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
 from twin.observatory.lobster.config import list_lobsters
 from twin.observatory.lobster.telescope import Lobster, load_lobster
@@ -23,13 +24,20 @@ class _Strict(BaseModel):
 
 class FrameConfig(_Strict):
     """bins a side over the detector; times: slices of the exposure beside the energy bands (`input/times`), or in place
-    of them (axis: time); psf: bins a side of the PSF image, each cut into `fine` along both axes."""
+    of them (axis: time); psf: bins a side of the PSF image, each cut into `fine` along both axes; pileup: events that
+    touch in one read-out are one (`twin.observatory.xray.pileup`)."""
 
     bins: int = Field(128, ge=8, le=1024)
     axis: Literal["energy", "time"] = "energy"
     times: int = Field(0, ge=0, le=256)
     psf: int = Field(129, ge=3, le=513)
     fine: int = Field(2, ge=1, le=8)
+    pileup: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_options(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        # a recipe without pile-up is the same recipe as before there was any
+        return {name: value for name, value in handler(self).items() if name != "pileup" or value}
 
 
 class ListConfig(_Strict):

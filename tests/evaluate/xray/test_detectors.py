@@ -5,7 +5,7 @@ import pytest
 
 from twin.evaluate.xray import compare, likelihood, segments, wavelet
 from twin.evaluate.xray.detections import detections
-from twin.evaluate.xray.spread import PlacedSpread, SeparableSpread
+from twin.evaluate.xray.spread import SeparableSpread
 
 N = 48
 LEVEL = 0.15
@@ -56,11 +56,6 @@ def test_spreads_agree(spread):
     np.testing.assert_allclose(
         spread.expected(np.array([20.3]), np.array([31.8]), np.array([7.0])), 7 * image, rtol=1e-5
     )
-    placed = PlacedSpread(spread.images, spread.shape)
-    inner = np.s_[12:36, 12:36]
-    np.testing.assert_allclose(placed.correlate(weight)[inner], spread.correlate(weight)[inner], rtol=0.02)
-    exact = PlacedSpread(spread.images, spread.shape, 1).correlate_square(weight)[inner]
-    np.testing.assert_allclose(placed.correlate_square(weight)[inner], exact, rtol=0.05)
 
 
 def test_ratio_is_the_maximum_of_the_likelihood(spread):

@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -46,10 +47,12 @@ def test_without_twist_and_halo_it_is_the_optics_own_psf(telescope, setup):
     state = replace(telescope.state(), roll=jnp.float32(1.0))
     half = setup.half
     window = Window(jnp.float32(0), jnp.array([[-half, half]] * 2), jnp.array([[-half, half]] * 2))
-    figure = Figure(jnp.float32(1e-5), jnp.float32(0), jnp.float32(5), jnp.zeros(2))
+    figure = Figure(jnp.float32(1e-5), jnp.float32(0), jnp.float32(5), jnp.zeros(2), jnp.float32(1), jnp.float32(1))
     one = Spectrum(jnp.array([1.0]), jnp.array([1.0]))
-    made = jax.jit(lambda at: expected(state, telescope.coating, figure, one, at, jnp.zeros(2), window, setup.grid))
-    mine = np.asarray(made(jnp.zeros(2)))
+    made = jax.jit(
+        lambda at, figure: expected(state, telescope.coating, figure, one, at, jnp.zeros(2), window, setup.grid)
+    )
+    mine = np.asarray(made(jnp.zeros(2), figure))
     x, y = (
         np.append(v - s / 2, v[-1] + s / 2) for v, s in zip((setup.grid.x, setup.grid.y), setup.grid.side, strict=True)
     )
@@ -59,6 +62,18 @@ def test_without_twist_and_halo_it_is_the_optics_own_psf(telescope, setup):
     inside = np.s_[8:-8, 8:-8]
     assert np.abs(mine - theirs)[inside].sum() < 0.03 * theirs.sum()
     assert mine[inside].sum() == pytest.approx(theirs[inside].sum(), rel=0.01)
+    # half of what neither axis focuses: core and first-order arms keep all but what lies below them
+    fainter = mine - np.asarray(made(jnp.zeros(2), replace(figure, patch=jnp.float32(0.5))))
+    x, y = np.meshgrid(setup.grid.x, setup.grid.y)
+    core, patch = np.hypot(x, y) < 6, (np.abs(x) > 30) & (np.abs(y) > 30) & (np.hypot(x, y) < 80)
+    assert fainter.min() > -1e-3 * mine[patch].mean()
+    assert fainter[core].sum() < 0.01 * mine[core].sum()
+    # the wing of what is focused lies there, too
+    assert 0.43 < fainter[patch].sum() / mine[patch].sum() < 0.5
+    # wider gaps along one axis darken as much as along the other, but elsewhere
+    tall, wide = (np.asarray(made(jnp.zeros(2), replace(figure, gap_ratio=jnp.float32(r)))) for r in (9, 1 / 9))
+    assert tall.sum() == pytest.approx(wide.sum(), rel=0.01)
+    assert np.abs(tall - wide).sum() > 0.02 * mine.sum()
 
 
 def test_bands_see_what_the_detector_sees(telescope):
@@ -197,6 +212,28 @@ def test_files_of_no_use_end_in_one_line(tmp_path, change, says):
     assert "frame.fits" in str(mistake.value)
     assert "\n" not in str(mistake.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_seams_are_found_far_from_where_the_fit_left_them():
+    """A cost that knows pitch, middle and gaps, in place of a frame."""
+    pitch, middle, both = 42.5, (300.0, 262.0), (0.5, 2.0)
+
+    def cost(values, every):
+        gap_x, gap_y = run.gaps(values)
+        apart = [values["centre_x"] - middle[0], values["centre_y"] - middle[1]]
+        seam = [min(abs(v), 20) + 10 * abs(values["plate_pitch"] - pitch) for v in apart]
+        return sum(seam) + 3 * abs(np.log(gap_x / both[0])) + 3 * abs(np.log(gap_y / both[1]))
+
+    optics = SimpleNamespace(radius=760.0)
+    frame = SimpleNamespace(counts=np.zeros((4, 4)), telescope=SimpleNamespace(config=SimpleNamespace(optics=optics)))
+    problem = SimpleNamespace(setup=frame, at=cost, free=lambda values: values)
+    begin = {"plate_pitch": 41.7, "centre_x": 284.0, "centre_y": 280.0, "plate_gap": 0.5, "gap_ratio": 1.0}
+    found = run.seams(problem, begin)
+    assert found["plate_pitch"] == pytest.approx(pitch, abs=0.4)
+    assert found["centre_x"] == pytest.approx(middle[0], abs=2.1)
+    assert found["centre_y"] == pytest.approx(middle[1], abs=2.1)
+    np.testing.assert_allclose(run.gaps(found), both)
+    np.testing.assert_allclose(run.gaps(run.with_gap(begin, 0, 3.0)), (3.0, 0.5))
 
 
 @pytest.mark.slow

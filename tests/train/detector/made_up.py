@@ -22,7 +22,7 @@ train:
   kind: detector
   members: 1
   samples: 256
-  validation: 256
+  validation: 128
   batch: 256
   steps: 200
   width: 32

@@ -225,12 +225,14 @@ def test_images_of_nothing(counts: float) -> None:
 def test_mistaken_psfs_are_between_two() -> None:
     """About half of them their own; all of the same light; at the most the share that is asked for of another."""
     own = np.eye(64, dtype=np.float16)[:, None, :]
-    told = mistaken(own, np.random.default_rng(3), 0.4)
+    told, exact = mistaken(own, np.random.default_rng(3), 0.4)
     share = 1 - told[np.arange(64), 0, np.arange(64)]
     assert told.sum((1, 2)) == pytest.approx(1)
     assert share.max() <= 0.4
-    assert 0.3 < (share > 0).mean() < 0.7
-    assert np.array_equal(mistaken(own, np.random.default_rng(3), 0.0), own.astype(np.float32))
+    assert 0.3 < exact.mean() < 0.7
+    assert np.all(share[exact] == 0)
+    assert np.all(share[~exact] > 0)
+    assert np.array_equal(mistaken(own, np.random.default_rng(3), 0.0)[0], own.astype(np.float32))
 
 
 def test_a_list_of_a_region_alone() -> None:
@@ -240,3 +242,16 @@ def test_a_list_of_a_region_alone() -> None:
     assert np.isfinite(found.features[found.there]).all()
     assert np.isfinite(found.base[found.there]).all()
     nearest(found, 20.3, 25.1)
+
+
+def test_a_misfit_beside_a_bright_source_does_not_outshine_it() -> None:
+    """Counts of a lopsided core leave a false companion: that lies in the bright one's light, not the reverse."""
+    mean = expected((20.3, 25.1, 30000)) + 3000 * lit(22.0, 26.4, N, 0.0, WIDE)
+    found = searched(drawn(9, mean))
+    true, false = nearest(found, 20.3, 25.1), nearest(found, 22.0, 26.4)
+    assert scalar(found, true, "other_light") == 0
+    assert scalar(found, true, "fainter") == 0
+    assert scalar(found, false, "other_light") > 4
+    assert scalar(found, false, "fainter") == pytest.approx(np.log(0.1), abs=0.5)
+    assert not found.lit[true]
+    assert found.lit[false]

@@ -19,7 +19,7 @@ from twin.train.detector.scores import match
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Detector, Path]:
     folder = tmp_path_factory.mktemp("detector")
-    section = SECTION.replace("samples: 256", "samples: 768").replace("steps: 200", "steps: 600")
+    section = SECTION.replace("samples: 256", "samples: 512").replace("steps: 200", "steps: 500")
     model = train(made_up(folder, section), folder / "model", progress=False)
     assert isinstance(model, Detector)
     return model, folder
@@ -30,14 +30,14 @@ def test_it_finds_sources(trained: tuple[Detector, Path]) -> None:
     finds fewer."""
     model, folder = trained
     recipe = made_up(folder, bright=0.0)
-    arrays = recipe.shard(9, 0, 60)
+    arrays = recipe.shard(9, 0, 40)
     truth, counts, there = sources_of(recipe, arrays)
     shape = np.ones((32, 32), np.float32)
 
     def share(psf: np.ndarray) -> float:
         said, _ = model.predict(arrays["frame"], psf, shape)
         hit = total = 0
-        for k in range(60):
+        for k in range(40):
             bright = there[k] & (counts[k] > 60)
             m = match(sources(said, k).above(0.3), truth[k, bright, 0], truth[k, bright, 1])
             hit, total = hit + int((m.of >= 0).sum()), total + int(bright.sum())

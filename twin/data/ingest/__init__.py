@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from twin.data.ingest import (
     cfhtls_arcs,
@@ -18,6 +19,7 @@ from twin.data.ingest import (
     samana,
 )
 from twin.data.ingest.records import Records
+from twin.data.ingest.spectra import SOURCES, ingest_spectra
 from twin.data.layout import fill_group, shard_count, shard_range
 from twin.data.load import Dataset, open_dataset
 from twin.data.shard import write_shard
@@ -49,18 +51,28 @@ READERS: dict[str, Reader] = {
 }
 
 
-def ingest(source: str, src_dir: str | Path, out: str | Path) -> Dataset:
+def ingest(source: str, src_dir: str | Path | Sequence[str | Path], out: str | Path, **options: Any) -> Dataset:
     """Write the real files in `src_dir` as a dataset at `out`; return it, opened.
 
-    source  a key of READERS
+    source   a key of READERS or, for spectra, of SOURCES
+    src_dir  a folder; for spectra also files and patterns, several of them
+    options  of `ingest_spectra`: grid, method, restart, workers, progress
 
-    Raises UserError for an unknown source, for missing, damaged or inconsistent files, and where `out` exists.
+    Raises UserError for an unknown source, for missing, damaged or inconsistent files (damaged spectra are set aside),
+    for options that a source has not, and where `out` exists.
     """
+    given = [src_dir] if isinstance(src_dir, str | Path) else list(src_dir)
+    if source in SOURCES:
+        ingest_spectra(source, [str(one) for one in given], out, **options)
+        return open_dataset(out)
     if source not in READERS:
-        raise UserError(
-            f"no such source; there are {', '.join(sorted(READERS))}", key=source, suggestion=suggest(source, READERS)
-        )
-    reader, folder = READERS[source], Path(src_dir)
+        known = sorted([*READERS, *SOURCES])
+        raise UserError(f"no such source; there are {', '.join(known)}", key=source, suggestion=suggest(source, known))
+    if options:
+        raise UserError(f"goes with spectra only ({', '.join(SOURCES)})", key=next(iter(options)))
+    if len(given) != 1:
+        raise UserError(f"reads one folder, {len(given)} are given", key=source)
+    reader, folder = READERS[source], Path(given[0])
     if not folder.is_dir():
         raise UserError("no such folder", file=folder)
     if not reader.can_read(folder):

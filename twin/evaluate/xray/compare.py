@@ -26,20 +26,28 @@ def threshold(
     fields   (counts, background) of fields in which there is nothing to find
     lowest   significance down to which they are searched: the rate there must be above `rate`
     allowed  which detections are false alarms (all): of sources that the fields do have, for instance, none
-    The threshold lies midway between the last alarm kept and the first dropped; the interval is Poisson's exact one.
-    Raises ValueError where there are fewer than 5 alarms to count, or too few above `lowest`.
+    Raises ValueError as `level` does.
     """
-    found: list[float] = []
-    n = 0
+    found: list[np.ndarray] = []
     for counts, background in fields:
         alarms = detect(counts, background, lowest)
         keep = np.ones(len(alarms), bool) if allowed is None else allowed(alarms)
-        found += alarms.significance[keep].tolist()
-        n += 1
+        found.append(alarms.significance[keep])
+    return level(found, rate, lowest)
+
+
+def level(alarms: Sequence[np.ndarray], rate: float, lowest: float) -> tuple[float, Estimate]:
+    """Significance above which there are `rate` alarms a field, of each field's alarms above `lowest`, and the rate
+    with its 95 % interval.
+
+    The threshold lies midway between the last alarm kept and the first dropped; the interval is Poisson's exact one.
+    Raises ValueError where there are fewer than 5 alarms to count, or too few above `lowest`.
+    """
+    n, found = len(alarms), np.concatenate([np.zeros(0), *alarms])
     wanted = int(round(rate * n))
     if wanted < 5:
         raise ValueError(f"{n} fields are too few for {rate:g} false alarms a field: {wanted} would be counted")
-    values = np.sort(np.array(found))[::-1]
+    values = np.sort(found)[::-1]
     if len(values) <= wanted:
         raise ValueError(f"only {len(values)} alarms above {lowest:g} in {n} fields, {wanted} are wanted: search lower")
     return float((values[wanted - 1] + values[wanted]) / 2), counted(wanted, n)

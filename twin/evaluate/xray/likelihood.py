@@ -14,13 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 
 from twin.evaluate.xray.detections import Detections, Spread, check, detections, peaks
 
 FIRST_LOOK = (
     0.9  # of the threshold: least score of a candidate; of counts above Poisson's mean the score is the greater
 )
-CANDIDATES = 24  # of a round
+CANDIDATES = 48  # of a round
 ROUNDS = 12
 SHARE = 0.3  # of the greatest TS of a round: fainter candidates wait until the bright ones are accounted for
 APART = 4  # [bin] between sources accepted in one round; half of it between two sources
@@ -156,13 +157,16 @@ def _covariance(bins: _Bins, m: np.ndarray, spread: Spread, x: float, y: float, 
         return np.full((3, 3), np.nan)
 
 
-def _widened(spread: Spread, bins: _Bins, x: np.ndarray, y: np.ndarray, m: np.ndarray, misfit: float) -> np.ndarray:
-    """(k,) how much wider the score of sources at x, y is than Poisson's, where `m` (y, x) is known to a share
-    `misfit` of
-    its sources only: sum of p^2 / m (1 + misfit^2 s^2 / m) over sum of p^2 / m, s = m - background."""
-    weight = spread.images(x, y) ** 2 / m
-    worse = 1 + misfit**2 * (m - bins.background) ** 2 / m
-    return (weight * worse).sum((1, 2)) / np.maximum(weight.sum((1, 2)), 1e-30)
+def _widened(p: np.ndarray, m: np.ndarray, background: np.ndarray, misfit: float) -> np.ndarray:
+    """(k,) how much wider the score of sources with PSFs p (k, y, x) is than Poisson's, where of `m` (y, x) the light
+    of other sources s = m - background is known to a share `misfit` f only, wrong alike in neighbouring bins:
+
+        1 + f^2 sum of a_i a_j / sum of p^2 / m,  a = p s / m,  j among the 3 x 3 bins about i
+    """
+    wrong = p * ((m - background) / m)
+    extra = misfit**2 * (wrong * uniform_filter(wrong, (0, 3, 3), mode="constant") * 9).sum((1, 2))
+    made: np.ndarray = 1 + extra / np.maximum((p**2 / m).sum((1, 2)), 1e-30)
+    return made
 
 
 def detect(
@@ -172,9 +176,9 @@ def detect(
 
     counts, background  (y, x); background: expected, above zero in every bin
     refine   places between the bins, with covariance
-    misfit   share of the expected counts of the sources found by which the PSF may be wrong in a bin: the TS of
-             others is
-             divided by what this adds to the variance of their score, so that a bright source's arms make no sources
+    misfit   share of the light expected of the sources found by which the PSF may be wrong: the TS of others is
+             divided by what this adds to the variance of their score (`_widened`), so that a bright source's arms make
+             no sources
     Raises ValueError where counts and background are no frame of the PSF's shape.
     """
     counts, background = check(counts, background)
@@ -195,15 +199,18 @@ def detect(
             variance = variance * (1 + misfit**2 * (whole - background) ** 2 / whole)
         score = spread.correlate(bins.over(m)) - light
         score /= np.sqrt(np.maximum(spread.correlate_square(variance), 1e-30))
-        places = peaks(score, FIRST_LOOK * least)[:CANDIDATES]
-        if not len(places):
-            break
+        places = peaks(score, FIRST_LOOK * least)
         x, y = places[:, 1].astype(float), places[:, 0].astype(float)
-        seen, total = spread.at(x, y, rows, columns)
-        c, ts = amplitude(bins.data, m, seen, total)
+        # what is left beside a bright source must not end the search of the rest
+        free = (np.hypot(x[:, None] - found.x, y[:, None] - found.y) > APART / 2).all(1)
+        x, y = x[free][:CANDIDATES], y[free][:CANDIDATES]
+        if not len(x):
+            break
+        images = spread.images(x, y)
+        c, ts = amplitude(bins.data, m, images[:, rows, columns], images.sum((1, 2)))
         if misfit and len(found.x):
-            ts = ts / _widened(spread, bins, x, y, whole, misfit)
-        chosen = _chosen(x, y, ts, max(least**2, SHARE * ts.max()), found)
+            ts = ts / _widened(images, whole, background, misfit)
+        chosen = _chosen(x, y, ts, max(least**2, SHARE * ts.max()))
         if not chosen:
             break
         x, y, c = x[chosen], y[chosen], c[chosen]
@@ -214,14 +221,13 @@ def detect(
     return _finish(bins, spread, found, least, refine, misfit)
 
 
-def _chosen(x: np.ndarray, y: np.ndarray, ts: np.ndarray, least: float, found: _Sources) -> list[int]:
-    """Candidates above `least`, greatest first, that lie apart from each other and from the sources found."""
+def _chosen(x: np.ndarray, y: np.ndarray, ts: np.ndarray, least: float) -> list[int]:
+    """Candidates above `least`, greatest first, that lie apart from each other."""
     chosen: list[int] = []
     for k in np.argsort(-ts):
         if ts[k] <= least:
             break
-        free = all(np.hypot(x[k] - x[j], y[k] - y[j]) > APART for j in chosen)
-        if free and (np.hypot(x[k] - found.x, y[k] - found.y) > APART / 2).all():
+        if all(np.hypot(x[k] - x[j], y[k] - y[j]) > APART for j in chosen):
             chosen.append(int(k))
     return chosen
 
@@ -255,19 +261,21 @@ def _finish(bins: _Bins, spread: Spread, found: _Sources, least: float, refine: 
         m = bins.floor + found.counts @ found.seen
         for k in range(n):
             covariance[k] = _covariance(bins, m, spread, found.x[k], found.y[k], max(found.counts[k], 1e-3))
+    images = spread.images(found.x, found.y) if misfit else np.zeros((n, 0, 0))
     while True:
         m = bins.floor + found.counts @ found.seen
         # each source's counts are the best given the others', so that its likelihood ratio needs no further maximum
         light = found.counts[:, None] * found.seen
         ts = -2 * (np.log1p(-np.minimum(light / m, 1 - 1e-12)) @ bins.data + found.counts * found.total)
-        for k in range(len(ts) if misfit else 0):
-            others = np.arange(len(ts)) != k
-            whole = bins.background + spread.expected(found.x[others], found.y[others], found.counts[others])
-            ts[k] /= _widened(spread, bins, found.x[k : k + 1], found.y[k : k + 1], whole, misfit)[0]
+        if misfit and len(ts):
+            whole = bins.background + np.tensordot(found.counts, images, 1)
+            for k in range(len(ts)):
+                without = np.maximum(whole - found.counts[k] * images[k], bins.background)
+                ts[k] /= _widened(images[k : k + 1], without, bins.background, misfit)[0]
         if not (ts <= least**2).any():
             break
         keep = np.arange(len(ts)) != int(np.argmin(ts))
-        found, covariance = found.take(keep), covariance[keep]
+        found, covariance, images = found.take(keep), covariance[keep], images[keep]
         if len(found.x):
             found.counts = fit_counts(bins.data, bins.floor, found.seen, found.total, found.counts)
     return detections(found.x, found.y, found.counts, np.sqrt(np.maximum(ts, 0)), covariance)

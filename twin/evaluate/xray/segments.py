@@ -13,9 +13,13 @@ MESH = 32  # [bin] of its estimate of the background
 SMOOTH = 1.0  # [bin] sigma of the filter: the focus of a lobster eye in bins of 4.5'
 
 
-def detect(counts: np.ndarray, background: np.ndarray, least: float, mesh: int = MESH) -> Detections:
+def detect(
+    counts: np.ndarray, background: np.ndarray, least: float, mesh: int = MESH, known: bool = False
+) -> Detections:
     """Segments whose filtered peak is `least` standard deviations above sep's own background; `background` is not
     used but for where sep finds no scatter at all, as in frames whose median bin is empty.
+
+    known  `background` is all that is expected, bright sources too: it and its Poisson noise are taken for sep's own
 
     Raises UserError where `sep` is not installed, ValueError where counts and background are no frame.
     """
@@ -25,10 +29,13 @@ def detect(counts: np.ndarray, background: np.ndarray, least: float, mesh: int =
         raise UserError("needs sep: pip install twin[bench]", key="sep") from None
     counts, background = check(counts, background)
     data = np.ascontiguousarray(counts)
-    found = sep.Background(data, bw=mesh, bh=mesh, fw=3, fh=3)
-    level = np.asarray(found)
-    # sparse counts are no normal noise: where half the bins are empty sep's clipping sees none
-    rms = np.sqrt(np.maximum(np.maximum(np.asarray(found.rms()) ** 2, level), background.mean()))
+    if known:
+        level, rms = background, np.sqrt(background)
+    else:
+        found = sep.Background(data, bw=mesh, bh=mesh, fw=3, fh=3)
+        level = np.asarray(found)
+        # sparse counts are no normal noise: where half the bins are empty sep's clipping sees none
+        rms = np.sqrt(np.maximum(np.maximum(np.asarray(found.rms()) ** 2, level), background.mean()))
     y, x = np.mgrid[-3:4, -3:4]
     kernel = np.exp(-(x**2 + y**2) / (2 * SMOOTH**2))
     objects = sep.extract(

@@ -1,11 +1,8 @@
-"""PSFs as detectors take them: sums of products of profiles along x and y, or images made at any place."""
+"""PSFs as detectors take them: sums of products of profiles along x and y (`nodes.py` has those that are none)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 
 class SeparableSpread:
@@ -72,62 +69,3 @@ class SeparableSpread:
     def correlate_square(self, weight: np.ndarray) -> np.ndarray:
         """Of the sum over terms taken as one product, scaled to the true sum of squares: for a first look."""
         return self._scale * (self._square[1] @ np.asarray(weight, np.float32) @ self._square[0].T)
-
-
-class PlacedSpread:
-    """A PSF that is no product: `make(x, y)` gives (k, y, x) of places (k,) [bin].
-
-    correlate takes the PSF of the nearest of a grid of places every `step` bins, moved by whole bins.
-    """
-
-    def __init__(
-        self, make: Callable[[np.ndarray, np.ndarray], np.ndarray], shape: tuple[int, int], step: int = 8
-    ) -> None:
-        self._make, self._shape, self._step = make, shape, step
-        self._cells: list[tuple[slice, slice, np.ndarray]] | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self._shape
-
-    def images(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return np.asarray(self._make(np.asarray(x, float), np.asarray(y, float)), float)
-
-    def at(self, x: np.ndarray, y: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        images = self.images(x, y)
-        return images[:, rows, columns], images.sum((1, 2))
-
-    def expected(self, x: np.ndarray, y: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        return np.tensordot(np.asarray(counts, float), self.images(x, y), 1)
-
-    def _grid(self) -> list[tuple[slice, slice, np.ndarray]]:
-        if self._cells is None:
-            self._cells = []
-            ny, nx = self._shape
-            for j in range(0, ny, self._step):
-                for i in range(0, nx, self._step):
-                    rows, columns = slice(j, min(j + self._step, ny)), slice(i, min(i + self._step, nx))
-                    y, x = (rows.start + rows.stop - 1) // 2, (columns.start + columns.stop - 1) // 2
-                    self._cells.append((rows, columns, self.images(np.array([x]), np.array([y]))[0].astype(np.float32)))
-        return self._cells
-
-    def _over(self, weight: np.ndarray, power: int) -> np.ndarray:
-        ny, nx = self._shape
-        pad = self._step
-        wide = sliding_window_view(np.pad(np.asarray(weight, np.float32), pad), (ny, nx))
-        made = np.zeros(self._shape)
-        for rows, columns, psf in self._grid():
-            y, x = (rows.start + rows.stop - 1) // 2, (columns.start + columns.stop - 1) // 2
-            # moving the PSF by d is moving the weight by -d
-            dy, dx = (
-                slice(pad + rows.start - y, pad + rows.stop - y),
-                slice(pad + columns.start - x, pad + columns.stop - x),
-            )
-            made[rows, columns] = np.einsum("abyx,yx->ab", wide[dy, dx], psf**power, optimize=True)
-        return made
-
-    def correlate(self, weight: np.ndarray) -> np.ndarray:
-        return self._over(weight, 1)
-
-    def correlate_square(self, weight: np.ndarray) -> np.ndarray:
-        return self._over(weight, 2)

@@ -1,136 +1,101 @@
-"""Benchmark `ep-wxt44`: a real frame of Einstein Probe with the Crab and a transient, searched with the calibrated
-twin."""
+"""Benchmark `ep-wxt44`: a real frame of Einstein Probe with the Crab and a transient, searched by the calibrated twin,
+by a trained detector and by baselines at one rate of false alarms; what the transient's event list says."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from scipy.stats import chi2
 
 import twin
 from twin.evaluate.config import EpWxt44
 from twin.evaluate.result import scores_json
-from twin.evaluate.xray import likelihood
-from twin.evaluate.xray.compare import RADIUS, arm_distance, counted, threshold
+from twin.evaluate.sources import SCALE, Telescope, background_of
+from twin.evaluate.xray import searchers
+from twin.evaluate.xray.compare import RADIUS, counted, level
 from twin.evaluate.xray.detections import Detections
+from twin.evaluate.xray.injections import KINDS, Ground, Injected, clear_ground, inject
 from twin.evaluate.xray.page import render
-from twin.evaluate.xray.spread import PlacedSpread
+from twin.evaluate.xray.scene import Scene, scene
+from twin.evaluate.xray.searchers import Searcher
+from twin.evaluate.xray.told import Told, tell
 from twin.io.atomic import make_folder, plain_disk_errors, write_text
-from twin.io.xray import CountImage, read_arf, read_count_image
+from twin.io.xray import read_arf, read_count_image
 from twin.metrics import Estimate, binomial_interval
-from twin.observatory.lobster_calibrate.fit import Setup, background, source_counts
 from twin.observatory.lobster_calibrate.folder import LobsterCalibration
-from twin.observatory.lobster_calibrate.run import begin
 from twin.priors.xray.spectra import CRAB
+from twin.recipe.xray import XrayRecipe
 from twin.schema import UserError
+from twin.train.detector.model import Detector, is_detector_folder
 
-LOWEST = 3.5  # significance down to which simulated fields are searched
 EDGE = 6.0  # [bin] from what is lit: sources are not injected nearer to it
+CORE, BESIDE = 30.0, 13.5  # [arcmin] from the Crab's and from another source's image, likewise
+BRIGHT = 25.0  # significance of a source that those which know no PSF are told of
+SAME = 2.0  # times RADIUS: what is found so near to the Crab or the transient is it
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Found:
-    """metrics by name, counts, sentences for the report; what was found in the frame, the frame and what is expected
-    in it"""
+    """metrics by name, counts, asked: (what, asked, measured, reached) each, sentences for the report; detections of
+    each searcher in the frame, the frame, what the likelihood ratio expects in it, what the event list says"""
 
     metrics: dict[str, Estimate]
     counts: dict[str, int]
+    asked: tuple[tuple[str, str, str, bool], ...]
     notes: tuple[str, ...]
-    detections: Detections
+    detections: dict[str, Detections]
     frame: np.ndarray
     expected: np.ndarray
+    told: Told | None
 
     @property
     def n(self) -> int:
-        """Sources found."""
-        return len(self.detections)
+        """Sources found by the likelihood ratio."""
+        return len(self.detections["likelihood"])
 
     def as_json(self, benchmark: str) -> str:
         """The JSON of the benchmark, see `scores_json`."""
         return scores_json(benchmark, self.n, self.metrics, self.counts)
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A frame as the calibrated twin sees it: setup, values, PSF, background (y, x) without any source, the Crab's
-    bin and its
-    expected counts (y, x), lit bins."""
-
-    setup: Setup
-    values: dict[str, float]
-    spread: PlacedSpread
-    background: np.ndarray
-    crab: np.ndarray
-    light: np.ndarray
-    lit: np.ndarray
-    misfit: float
-
-    def detect(self, counts: np.ndarray, level: np.ndarray, least: float) -> Detections:
-        """The known-PSF likelihood ratio with this scene's PSF and its misfit."""
-        return likelihood.detect(counts, level, least, self.spread, misfit=self.misfit)
-
-    def distance(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """(n,) from the Crab's arms [arcmin]."""
-        angle = self.values["turn"] + self.values["roll"]
-        return arm_distance(x, y, self.crab[None], angle, self.setup.grid.side)
-
-
-def scene(calibration: LobsterCalibration, frame: CountImage) -> Scene:
-    """The frame with what the calibration says. Raises UserError where the image is none of its detector."""
-    setup, values = begin(calibration.telescope, frame, CRAB.photons), calibration.values
-    # the YAML holds the fitted parameters but for the source's brightness, which went into its open area
-    base = setup.telescope.state()
-    whole = float(base.throughput) * float(base.open_area)
-    share = values["throughput"] * calibration.about["open_area"] / whole
-    values = values | {"throughput": float(base.throughput) * share}
-
-    def one(bins: jax.Array) -> jax.Array:
-        grid = setup.grid
-        place = jnp.stack([grid.x[0] + bins[0] * grid.side[0], grid.y[0] + bins[1] * grid.side[1]])
-        return source_counts(setup, values, place)
-
-    images = jax.jit(lambda bins: jax.lax.map(one, bins))
-    crab = setup.grid.column(np.array([values["source_x"], values["source_y"]]))
-    light = np.asarray(images(jnp.asarray(crab[None], jnp.float32)), float)[0]
-    total = light.sum()
-
-    def make(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        # a source of one count on the frame, were it where the Crab is: counts stand for brightness
-        size = 1 << max(int(np.ceil(np.log2(max(len(x), 1)))), 0)
-        bins = np.zeros((size, 2), np.float32)
-        bins[: len(x)] = np.stack([x, y], 1)
-        return np.maximum(np.asarray(images(jnp.asarray(bins)), float)[: len(x)] / total, 0)
-
-    diffuse, particles = (np.asarray(v, float) for v in background(setup, values))
-    level = np.maximum(diffuse + particles, 1e-3)
-    lit = diffuse > 0.5 * np.median(diffuse[diffuse > 0])
-    misfit = float(calibration.about["misfit"]["outside"])
-    return Scene(setup, values, PlacedSpread(make, setup.counts.shape), level, crab, light, lit, misfit)
-
-
 def judge(
-    folder: str | Path, config: EpWxt44, where: Path, out: Path, json_path: Path, say: Callable[[str], None] = print
-) -> Found:
-    """Score a calibration; write report.html with pictures of the frame into `out` and the metrics as JSON.
+    folder: str | Path, config: EpWxt44, where: Path, out: Path, json_path: Path, say: Say = print,
+    calibration: str | Path | None = None,
+) -> Found:  # fmt: skip
+    """Score a calibration, or a detector beside one; write report.html into `out` and the metrics as JSON.
 
-    folder  what `twin calibrate ep-wxt` wrote;  where  folder of real observations, or of the frame
-    Raises UserError for a folder or a frame that cannot be used.
+    folder  what `twin calibrate ep-wxt` wrote, or a trained detector: then `calibration` is that folder
+    where   folder of real observations, or of the frame
+    Raises UserError for a folder or a file that cannot be used.
     """
-    calibration = LobsterCalibration.load(folder)
+    model = Detector.load(folder) if is_detector_folder(folder) else None
+    if model is not None and calibration is None:
+        raise UserError("is missing: the folder that `twin calibrate ep-wxt` wrote", key="--calibration")
+    if model is None and calibration is not None:
+        raise UserError("goes with a trained detector as MODEL", key="--calibration")
+    optics = LobsterCalibration.load(folder if calibration is None else calibration)
     place = where / config.folder if (where / config.folder).is_dir() else where
-    frame = read_count_image(place / config.image)
-    per_mcrab = 1e-3 * CRAB.counts(read_arf(place / config.arf), frame.exposure)
+    frame, area = read_count_image(place / config.image), read_arf(place / config.arf)
+    told = tell(place, config, area)
     try:
-        found = score(scene(calibration, frame), config, per_mcrab, say)
+        one = scene(optics, frame)
     except UserError as mistake:
         raise UserError(str(mistake), file=place / config.image) from None
-    page = render(config.title, config.protocol, found, {"calibration": Path(folder).name, "twin": twin.__version__})
+    who = [searchers.likelihood_ratio(one)]
+    if model is not None:
+        who.append(network(model, one))
+    found = score(
+        one, config, [*who, *searchers.baselines()], 1e-3 * CRAB.counts(area, frame.exposure), say, told,
+        None if model is None else model.threshold,
+    )  # fmt: skip
+    about = {"calibration": optics.folder.name, "twin": twin.__version__}
+    if model is not None:
+        about = {"detector": Path(folder).name} | about
+    page = render(config, found, about)
     with plain_disk_errors(out):
         make_folder(out)
     write_text(out / "report.html", page)
@@ -138,36 +103,141 @@ def judge(
     return found
 
 
-def score(one: Scene, config: EpWxt44, per_mcrab: float, say: Callable[[str], None] = lambda text: None) -> Found:
-    """Threshold, search of the frame, injections. per_mcrab: counts of a source of one mCrab in the focus that the
-    effective
-    area stands for: 5 x 5 bins."""
+def network(model: Detector, one: Scene) -> Searcher:
+    """The detector with the PSF that the calibration has in the middle of the frame, in the units of its training: of a
+    source whose light, on the detector or not, is one count."""
+    from twin.recipe import load_recipe
+
+    recipe = load_recipe(model.folder / "recipe.yaml")
+    if not isinstance(recipe, XrayRecipe):
+        raise UserError("is no recipe of X-ray fields", file=model.folder / "recipe.yaml")
+    n = len(one.background)
+    if recipe.frame.bins != n or abs(recipe.pixel_scale / 60 / one.side - 1) > SCALE:
+        raise UserError(f"was trained on other frames than {n} bins of {one.side:.2f} arcmin", file=model.folder)
+    psf = np.array(one.parts((n - 1) / 2, (n - 1) / 2), np.float32)
+    # of what goes beyond the image the calibration knows nothing: the recipe's own share of it
+    psf *= float(Telescope(recipe, {}).psf(one.side).sum()) / psf.sum()
+    return searchers.network(model, psf, background_of(recipe, n), len(model.bands))
+
+
+def score(
+    one: Scene, config: EpWxt44, who: Sequence[Searcher], per_mcrab: float, say: Say = lambda text: None,
+    told: Told | None = None, own: float | None = None,
+) -> Found:  # fmt: skip
+    """Thresholds, search of the frame, injections.
+
+    who        searchers, the likelihood ratio first
+    per_mcrab  counts that the effective area has of a source of one mCrab: within `config.circle` of it
+    own        the network's own threshold, as its training set it
+    """
     rng = np.random.default_rng(config.seed)
-    say("setting the threshold on simulated fields")
-    at, rate = threshold(one.detect, _fields(one, config.fields, rng), config.alarms, LOWEST, _beside(one))
-    frame = one.setup.counts.astype(float)
-    begun = time.perf_counter()
-    found = one.detect(frame, one.background, at)
-    say(f"searched the frame in {time.perf_counter() - begun:.1f} s: {len(found)} sources above {at:.2f}")
-    metrics = {"threshold": Estimate(at, at, at), "alarms_a_field": rate} | _known(one, found, frame, config)
-    counts = {"detections": len(found), "fields": config.fields}
-    expected = one.background + one.spread.expected(found.x, found.y, found.counts)
-    for kind in ("off", "on"):
-        for flux in config.fluxes:
-            hits = [_inject(one, frame, flux * per_mcrab, kind, config, at, rng) for _ in range(config.injections)]
-            metrics[f"completeness_{kind}_{flux:g}"] = binomial_interval(sum(hits), len(hits))
-        say(f"injected sources {kind} the arms")
-    return Found(metrics, counts, _notes(metrics, found, one, config, per_mcrab), found, frame, expected)
+    frame, aim = one.setup.counts.astype(float), np.array(config.transient)
+    known = one.background + one.light
+    fields = [simulated(one, config.clumps, rng) for _ in range(config.fields)]
+    at: dict[str, float] = {}
+    metrics: dict[str, Estimate] = {}
+    found: dict[str, Detections] = {}
+    bright: np.ndarray | None = None
+    for each in who:
+        begun = time.process_time()
+        alarms = [d.significance[_beside(one, d)] for d in each.find(fields, known, each.lowest)]
+        at[each.name], rate = _level(alarms, config.alarms, each.lowest)
+        metrics |= {f"{each.name}_threshold": Estimate(*[at[each.name]] * 3), f"{each.name}_alarms_a_field": rate}
+        # those that know no PSF are told of the bright sources as the first, the likelihood ratio, found them
+        (found[each.name],) = each.find([frame], known if bright is None else bright, at[each.name])
+        if bright is None:
+            bright = fitted(one, found[each.name])
+        say(f"{each.name}: threshold {at[each.name]:.3g} by {config.fields} fields, {len(found[each.name])} sources in "
+            f"the frame, {time.process_time() - begun:.0f} s")  # fmt: skip
+        metrics |= {f"{each.name}_{k}": v for k, v in known_sources(one, found[each.name], frame, config, each).items()}
+    assert bright is not None
+    circle = in_circle(one, aim, config.circle)
+    total = per_mcrab / float(one.exact(*aim)[circle].sum())
+    metrics |= areas(one, frame, per_mcrab, config)
+    ground = ground_of(one, config)
+    frames = [
+        inject(frame, ground, one.exact, flux * total, flux, config.injections, config.apart, rng)
+        for flux in config.fluxes
+        for _ in range(config.frames)
+    ]
+    say(f"{len(frames)} frames with {sum(config.injections)} injected sources each")
+    for each in who:
+        begun = time.process_time()
+        metrics |= completeness(one, each, at[each.name], frames, bright, config.fluxes, "")
+        if each.name == "network" and own is not None:
+            metrics |= completeness(one, each, own, frames, bright, config.fluxes, "_own")
+            metrics["network_own_threshold"] = Estimate(own, own, own)
+        say(f"{each.name}: searched them in {time.process_time() - begun:.0f} s")
+    if told is not None:
+        metrics |= told.metrics()
+    counts = {"fields": config.fields, "frames": len(frames)} | {
+        f"injected {kind} the arms, a flux": config.injections[k] * config.frames for k, kind in enumerate(KINDS)
+    }
+    expected = one.background + one.spread.expected(
+        found["likelihood"].x, found["likelihood"].y, found["likelihood"].counts
+    )
+    names = [each.name for each in who]
+    asked = tuple(
+        line for name in names if name in ("likelihood", "network") for line in verdict(metrics, name, config)
+    )
+    return Found(metrics, counts, asked, notes(one, found, total, config), found, frame, expected, told)
 
 
-def _beside(one: Scene) -> Callable[[Detections], np.ndarray]:
-    """Alarms: detections that are not the Crab's image."""
-    return lambda d: np.hypot(d.x - one.crab[0], d.y - one.crab[1]) * one.setup.grid.side[0] > 2 * RADIUS
+def simulated(one: Scene, clumps: float, rng: np.random.Generator) -> np.ndarray:
+    """(y, x) counts of a field with background and Crab. The background comes in clumps of Fisher's logarithmic law, so
+    that a bin's variance is `clumps` times its mean: a negative binomial law; the Crab's light is Poisson's."""
+    rate = one.background / (clumps - 1) if clumps > 1 else one.background
+    level = rng.negative_binomial(rate, 1 / clumps) if clumps > 1 else rng.poisson(rate)
+    return (level + rng.poisson(one.light)).astype(float)
 
 
-def _fields(one: Scene, n: int, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-    mean = one.background + one.light
-    return [(rng.poisson(mean).astype(float), one.background) for _ in range(n)]
+def _beside(one: Scene, d: Detections) -> np.ndarray:
+    """Detections that are not the Crab's image."""
+    made: np.ndarray = np.hypot(d.x - one.crab[0], d.y - one.crab[1]) * one.side > SAME * RADIUS
+    return made
+
+
+def _level(alarms: list[np.ndarray], rate: float, lowest: float) -> tuple[float, Estimate]:
+    """`compare.level`; the lowest significance where there are fewer alarms than that above it."""
+    try:
+        return level(alarms, rate, lowest)
+    except ValueError:
+        return lowest, counted(sum(len(v) for v in alarms), len(alarms))
+
+
+def fitted(one: Scene, found: Detections) -> np.ndarray:
+    """(y, x) what is expected of background and of the brightest sources found."""
+    k = found.significance > BRIGHT
+    made: np.ndarray = one.background + one.spread.expected(found.x[k], found.y[k], found.counts[k])
+    return made
+
+
+def in_circle(one: Scene, place: np.ndarray, radius: float) -> np.ndarray:
+    """(y, x) bins whose middles lie within `radius` [arcmin] of a place [bin]."""
+    y, x = np.indices(one.background.shape)
+    made: np.ndarray = np.hypot(x - place[0], y - place[1]) * one.side < radius
+    return made
+
+
+def areas(one: Scene, frame: np.ndarray, per_mcrab: float, config: EpWxt44) -> dict[str, Estimate]:
+    """What the effective area counts, by the Crab itself: its counts within the circle and in all, over those that its
+    spectrum has through the area; vignetting between the two places as the calibration has it."""
+    aim = np.array(config.transient)
+    here, there = in_circle(one, one.crab, config.circle), in_circle(one, aim, config.circle)
+    vignetting = one.light[here].sum() / one.light.sum() / one.exact(*aim)[there].sum()
+    by_area = 1000 * per_mcrab * vignetting
+    inside, whole = (frame - one.background)[here].sum(), (frame - one.background)[one.lit].sum()
+    made = {}
+    for name, value in (("crab_circle_over_area", inside), ("crab_all_over_area", whole)):
+        made[name] = Estimate(*(float((value + k * np.sqrt(value)) / by_area) for k in (0, -1.96, 1.96)))
+    return made
+
+
+def ground_of(one: Scene, config: EpWxt44) -> Ground:
+    """Where sources may be injected."""
+    seen = np.array([one.crab, config.transient])
+    clear = clear_ground(one.lit, EDGE, seen, np.array([CORE, BESIDE]) / one.side)
+    return Ground(one.distance, config.on_arm, config.off_arm, clear)
 
 
 def _box(place: np.ndarray) -> tuple[slice, slice]:
@@ -175,22 +245,22 @@ def _box(place: np.ndarray) -> tuple[slice, slice]:
     return slice(max(j - 2, 0), j + 3), slice(max(i - 2, 0), i + 3)
 
 
-def _known(one: Scene, found: Detections, frame: np.ndarray, config: EpWxt44) -> dict[str, Estimate]:
-    """The Crab, the transient and whatever else was found."""
-    side, metrics = one.setup.grid.side, {}
-    aim = np.array(config.transient)
-    apart = {
-        "crab": np.hypot((found.x - one.crab[0]) * side[0], (found.y - one.crab[1]) * side[1]),
-        "transient": np.hypot((found.x - aim[0]) * side[0], (found.y - aim[1]) * side[1]),
-    }
+def known_sources(
+    one: Scene, found: Detections, frame: np.ndarray, config: EpWxt44, who: Searcher
+) -> dict[str, Estimate]:
+    """The Crab and the transient, where the searcher is not told of them, and what else was found: false alarms."""
+    metrics: dict[str, Estimate] = {}
     taken = np.zeros(len(found), bool)
-    for name, distance in apart.items():
-        best = int(np.argmin(distance)) if len(found) else 0
-        hit = bool(len(found)) and bool(distance[best] < 1.5 * RADIUS)
-        metrics[f"found_{name}"] = Estimate(float(hit), float(hit), float(hit))
-        if not hit:
+    for name, aim in (("crab", one.crab), ("transient", np.array(config.transient))):
+        distance = np.hypot(found.x - aim[0], found.y - aim[1]) * one.side
+        same = distance < SAME * RADIUS
+        taken |= same
+        if who.told:
             continue
-        taken |= distance < 1.5 * RADIUS
+        metrics[f"found_{name}"] = Estimate(*[float(same.any())] * 3)
+        if not same.any():
+            continue
+        best = int(np.argmin(np.where(same, distance, np.inf)))
         sd = float(np.sqrt(found.covariance[best, 2, 2]))
         c, z = float(found.counts[best]), float(found.significance[best])
         metrics |= {
@@ -199,58 +269,93 @@ def _known(one: Scene, found: Detections, frame: np.ndarray, config: EpWxt44) ->
             f"{name}_offset": Estimate(*[float(distance[best])] * 3),
         }
         if name == "transient":
-            psf = one.spread.images(found.x[best : best + 1], found.y[best : best + 1])[0][_box(aim)].sum()
-            metrics["transient_box"] = Estimate(c * psf, (c - 1.96 * sd) * psf, (c + 1.96 * sd) * psf)
-            others = np.arange(len(found)) != best
-            other = one.spread.expected(found.x[others], found.y[others], found.counts[others])
-            n, level = frame[_box(aim)].sum(), (one.background + other)[_box(aim)].sum()
-            low, high = chi2.ppf(0.025, 2 * n) / 2, chi2.ppf(0.975, 2 * n + 2) / 2
-            metrics["transient_box_counted"] = Estimate(*(float(v - level) for v in (n, low, high)))
+            if one.frame.sky is not None:
+                place = np.array(one.frame.sky.pixel(*(np.array(v) for v in config.sky))) - 1
+                away = float(np.hypot(found.x[best] - place[0], found.y[best] - place[1])) * one.side
+                metrics["transient_offset_sky"] = Estimate(away, away, away)
+            metrics["transient_box"] = in_box(one, found, best, sd, who, np.array(config.transient))
     metrics["false_alarms"] = counted(int((~taken).sum()), 1)
-    near = one.distance(found.x, found.y) < 27
+    near = one.distance(found.x, found.y) < config.off_arm
     metrics["false_alarms_near_arms"] = counted(int((~taken & near).sum()), 1)
     return metrics
 
 
-def _inject(
-    one: Scene, frame: np.ndarray, counts: float, kind: str, config: EpWxt44, at: float, rng: np.random.Generator
-) -> bool:
-    """Whether a source of `counts` in 5 x 5 bins, added to the frame on or off the Crab's arms, is found within
-    RADIUS."""
-    ny, nx = frame.shape
-    side = one.setup.grid.side
-    while True:
-        x, y = rng.uniform(EDGE, nx - 1 - EDGE), rng.uniform(EDGE, ny - 1 - EDGE)
-        distance = float(one.distance(np.array([x]), np.array([y]))[0])
-        right = distance < config.on_arm if kind == "on" else distance > config.off_arm
-        core = np.hypot((x - one.crab[0]) * side[0], (y - one.crab[1]) * side[1])
-        other = np.hypot(x - config.transient[0], y - config.transient[1]) * side[0]
-        inside = one.lit[int(y - EDGE) : int(y + EDGE) + 1, int(x - EDGE) : int(x + EDGE) + 1].all()
-        if right and core > 30 and other > 30 and inside:
-            break
-    image = one.spread.images(np.array([x]), np.array([y]))[0]
-    middle = one.spread.images(one.crab[:1], one.crab[1:])[0]
-    added = rng.poisson(image * counts / middle[_box(one.crab)].sum())
-    found = one.detect(frame + added, one.background, at)
-    return bool((np.hypot((found.x - x) * side[0], (found.y - y) * side[1]) <= RADIUS).any())
+def in_box(one: Scene, found: Detections, best: int, sd: float, who: Searcher, aim: np.ndarray) -> Estimate:
+    """Counts predicted in 5 x 5 bins about `aim`: the source's total times the PSF's share there, and what is expected
+    of all else; 95 % interval of the total and of the PSF's share, which is known to `misfit`."""
+    image = one.exact(float(found.x[best]), float(found.y[best]))
+    # the likelihood ratio counts in the Crab's place, a network on the frame
+    whole = float(image.sum()) if who.name == "network" else 1.0
+    share = float(image[_box(aim)].sum()) / whole
+    others = np.arange(len(found)) != best
+    rest = one.background
+    if who.name != "network":
+        rest = rest + one.spread.expected(found.x[others], found.y[others], found.counts[others])
+    c, level = float(found.counts[best]) * share, float(rest[_box(aim)].sum())
+    error = 1.96 * np.hypot(sd * share, one.misfit * c)
+    return Estimate(c + level, c + level - error, c + level + error)
 
 
-def _notes(
-    metrics: dict[str, Estimate], found: Detections, one: Scene, config: EpWxt44, per_mcrab: float
-) -> tuple[str, ...]:
-    notes = [
-        f"A source of 1 mCrab gives {per_mcrab:.2f} counts in its focus. The PSF's misfit, measured on the Crab: "
-        f"{one.misfit:.3f} of its light in a bin.",
+def completeness(
+    one: Scene,
+    who: Searcher,
+    at: float,
+    frames: Sequence[Injected],
+    told: np.ndarray,
+    fluxes: Sequence[float],
+    tag: str,
+) -> dict[str, Estimate]:
+    """Share of injected sources with a detection within RADIUS, by flux and kind of place."""
+    hits: dict[tuple[str, float], list[bool]] = {(kind, flux): [] for kind in KINDS for flux in fluxes}
+    for each, found in zip(frames, who.find([f.counts for f in frames], told, at), strict=True):
+        apart = np.hypot(found.x[:, None] - each.x, found.y[:, None] - each.y) * one.side
+        hit = (apart <= RADIUS).any(0)
+        for k, kind in enumerate(KINDS):
+            hits[kind, each.flux] += hit[each.kind == k].tolist()
+    return {
+        f"{who.name}{tag}_completeness_{kind}_{flux:g}": binomial_interval(sum(got), len(got))
+        for (kind, flux), got in hits.items()
+        if got
+    }
+
+
+def verdict(metrics: dict[str, Estimate], name: str, config: EpWxt44) -> list[tuple[str, str, str, bool]]:
+    """What was asked of a searcher, and what it reached."""
+    found = {key.removeprefix(f"{name}_"): value for key, value in metrics.items() if key.startswith(f"{name}_")}
+    lines = [
+        (f"{name}: {source} found", "yes", "yes" if found[f"found_{source}"].value else "no",
+         bool(found[f"found_{source}"].value)) for source in ("crab", "transient")
+    ]  # fmt: skip
+    alarms = int(found["false_alarms"].value)
+    lines.append((f"{name}: false detections", "0", str(alarms), alarms == 0))
+    if "transient_box" in found:
+        offset, box = found["transient_offset"].value, found["transient_box"]
+        lines.append((f"{name}: transient from bin {config.transient}", "<= 1.3'", f"{offset:.2f}'", offset <= 1.3))
+        if "transient_offset_sky" in found:
+            away = found["transient_offset_sky"].value
+            lines.append((f"{name}: transient from its place on the sky", "-", f"{away:.2f}'", away <= 1.3))
+        inside = bool(box.low <= config.transient_counts <= box.high)
+        words = f"{box.value:.0f} [{box.low:.0f}, {box.high:.0f}]"
+        lines.append((f"{name}: counts in 5 x 5 bins", f"{config.transient_counts} inside", words, inside))
+    for kind, flux, least in (("off", 5, 0.9), ("on", 10, 0.8)):
+        if (key := f"completeness_{kind}_{flux}") in found:
+            got = found[key]
+            words = f"{got.value:.2f} [{got.low:.2f}, {got.high:.2f}]"
+            lines.append((f"{name}: {flux} mCrab {kind} the arms", f">= {least:.2f}", words, got.value >= least))
+    return lines
+
+
+def notes(one: Scene, found: dict[str, Detections], total: float, config: EpWxt44) -> tuple[str, ...]:
+    made = [
+        f"A source of 1 mCrab has {total:.1f} counts on a frame as the Crab's place would show it. The PSF's misfit, "
+        f"measured on the Crab's arms: {one.misfit:.3f} of its light in a focus.",
     ]
-    for k in range(len(found)):
-        distance = float(one.distance(found.x[k : k + 1], found.y[k : k + 1])[0])
-        notes.append(
-            f"Bin ({found.x[k]:.2f}, {found.y[k]:.2f}): significance {found.significance[k]:.1f}, "
-            f"{found.counts[k]:.0f} +- {np.sqrt(found.covariance[k, 2, 2]):.0f} counts, "
-            f"{distance:.0f}' from the Crab's arms."
-        )
-    for kind, flux in (("off", 5), ("on", 10)):
-        if (name := f"completeness_{kind}_{flux:g}") in metrics:
-            got = metrics[name]
-            notes.append(f"{kind} the arms, {flux} mCrab: {got.value:.2f} [{got.low:.2f}, {got.high:.2f}] found.")
-    return tuple(notes)
+    for name, d in found.items():
+        for k in range(min(len(d), 12)):
+            error = np.sqrt(d.covariance[k, 2, 2])
+            made.append(
+                f"{name}: bin ({d.x[k]:.2f}, {d.y[k]:.2f}), significance {d.significance[k]:.3g}, {d.counts[k]:.0f}"
+                + (f" +- {error:.0f}" if np.isfinite(error) else "")
+                + f" counts, {one.distance(d.x[k : k + 1], d.y[k : k + 1])[0]:.0f}' from the Crab's arms"
+            )
+    return tuple(made)

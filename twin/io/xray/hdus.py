@@ -62,31 +62,36 @@ def open_stream(path: str | Path) -> Iterator[BinaryIO]:
 def walk(path: str | Path) -> list[Hdu]:
     """All HDUs of a file. Raises UserError, naming file and HDU, where it is empty, truncated or no FITS file."""
     path = Path(path)
-    found: list[Hdu] = []
     with open_stream(path) as stream:
-        length = _length(stream)
-        stream.seek(0)
-        at = 0
-        while len(found) < MAX_HDUS:
-            start = stream.read(80)
-            first = b"SIMPLE" if not found else b"XTENSION"
-            if not start.startswith(first):
-                if found:  # what follows the last HDU is not of the standard's concern
-                    return found
-                raise UserError("is no FITS file" if start else "the file is empty", file=path)
-            header_bytes = _Counted(stream, at + len(start))
-            cards = parse_cards(read_header_cards(path, header_bytes, start, f"the header of HDU {len(found)}"))
-            header = {key: value for key, (value, _) in cards.items()}
-            hdu = _hdu(len(found), header, header_bytes.at)
-            if hdu.start + hdu.size > length:
-                raise UserError(
-                    f"is truncated: {max(length - hdu.start, 0)} of {hdu.size} bytes of data",
-                    file=path,
-                    key=hdu.place,
-                )
-            found.append(hdu)
-            at = hdu.start + -(-hdu.size // BLOCK) * BLOCK
-            stream.seek(min(at, length))
+        return walk_stream(stream, path)
+
+
+def walk_stream(stream: BinaryIO, path: Path) -> list[Hdu]:
+    """`walk` of a file that is open, or of its bytes in memory; `path` is for the messages."""
+    found: list[Hdu] = []
+    length = _length(stream)
+    stream.seek(0)
+    at = 0
+    while len(found) < MAX_HDUS:
+        start = stream.read(80)
+        first = b"SIMPLE" if not found else b"XTENSION"
+        if not start.startswith(first):
+            if found:  # what follows the last HDU is not of the standard's concern
+                return found
+            raise UserError("is no FITS file" if start else "the file is empty", file=path)
+        header_bytes = _Counted(stream, at + len(start))
+        cards = parse_cards(read_header_cards(path, header_bytes, start, f"the header of HDU {len(found)}"))
+        header = {key: value for key, (value, _) in cards.items()}
+        hdu = _hdu(len(found), header, header_bytes.at)
+        if hdu.start + hdu.size > length:
+            raise UserError(
+                f"is truncated: {max(length - hdu.start, 0)} of {hdu.size} bytes of data",
+                file=path,
+                key=hdu.place,
+            )
+        found.append(hdu)
+        at = hdu.start + -(-hdu.size // BLOCK) * BLOCK
+        stream.seek(min(at, length))
     raise UserError(f"has more than {MAX_HDUS} HDUs", file=path)
 
 

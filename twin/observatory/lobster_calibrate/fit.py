@@ -6,6 +6,7 @@ Hessian is Fisher's, J^T J / m; its inverse at the end is the covariance (Laplac
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ from twin.observatory.lobster_calibrate.parameters import LAWS, Law, figure_of, 
 FLOOR = 1e-4  # expected counts in a bin outside the detector: a stray count there is no end of the world
 STEPS = 40
 ENOUGH = 0.05  # of -ln L: a step that gains less is the last
+SLOTS = 4  # other sources that a fit has room for: their number changes no program
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Setup:
     """A frame and the telescope that took it.
 
     counts (y, x), exposure [s], grid, telescope, spectrum of the source
-    others (n, y, x) expected counts of other sources, each to be scaled by a factor of its own
+    others (n, y, x) expected counts of up to SLOTS other sources, each to be scaled by a factor of its own
     """
 
     counts: np.ndarray
@@ -56,13 +58,19 @@ class Setup:
         return self.telescope.config.optics.plates.count
 
     def laws(self) -> tuple[Law, ...]:
-        """Parameters of the fit: the table's, then a factor of each other source."""
-        return LAWS + tuple(Law(f"other_{k}", "", "log", 1.0) for k in range(len(self.others)))
+        """Parameters of the fit: the table's, then a factor of each other source, there or not."""
+        return LAWS + tuple(Law(f"other_{k}", "", "log", 1.0) for k in range(SLOTS))
+
+    def slots(self) -> Array:
+        """(SLOTS, y, x) the other sources, and nothing in the slots that are free."""
+        made = np.zeros((SLOTS, *self.grid.shape), np.float32)
+        made[: len(self.others)] = self.others[:SLOTS]
+        return jnp.asarray(made)
 
     def prior(self, source: np.ndarray) -> dict[str, float]:
         """What the parameters are before the fit, with the source's image at `source` (2,) [arcmin]."""
         values = start(self.telescope.state(), self.telescope.config, self.half, source.tolist())
-        return values | {f"other_{k}": 1.0 for k in range(len(self.others))}
+        return values | {f"other_{k}": 1.0 for k in range(SLOTS)}
 
 
 def source_counts(setup: Setup, values: Mapping[str, float | Array], place: Array) -> Array:
@@ -88,11 +96,10 @@ def background(setup: Setup, values: Mapping[str, float | Array]) -> tuple[Array
     )
 
 
-def parts(setup: Setup, values: Mapping[str, float | Array]) -> dict[str, Array]:
-    """(y, x) expected counts: of the source, of others, of diffuse light, of particles."""
-    other = jnp.zeros(setup.grid.shape)
-    for k in range(len(setup.others)):
-        other = other + values[f"other_{k}"] * jnp.asarray(setup.others[k], jnp.float32)
+def parts(setup: Setup, values: Mapping[str, float | Array], others: Array | None = None) -> dict[str, Array]:
+    """(y, x) expected counts: of the source, of others, of diffuse light, of particles. others: as `Setup.slots`."""
+    factors = jnp.stack([jnp.asarray(values[f"other_{k}"]) for k in range(SLOTS)])
+    other = jnp.tensordot(factors, setup.slots() if others is None else others, 1)
     place = jnp.stack([jnp.asarray(values["source_x"]), jnp.asarray(values["source_y"])])
     diffuse, particles = background(setup, values)
     return {"source": source_counts(setup, values, place), "others": other, "diffuse": diffuse, "particles": particles}
@@ -136,24 +143,21 @@ class Problem:
 
     def __init__(self, setup: Setup, mean: Mapping[str, float]) -> None:
         """mean: the priors' middles, in the parameters' units."""
-        self.setup, self.laws = setup, setup.laws()
-        self.mean = np.array([law.free(mean[law.name]) for law in self.laws])
+        self.laws = setup.laws()
         sd = np.array([law.sd for law in self.laws], np.float32)
-        middle = jnp.asarray(self.mean, jnp.float32)
-        data = jnp.asarray(setup.counts, jnp.float32)
 
-        def image(p: Array) -> dict[str, Array]:
-            return parts(setup, {law.name: law.value(p[k]) for k, law in enumerate(self.laws)})
+        def image(p: Array, others: Array) -> dict[str, Array]:
+            return parts(setup, {law.name: law.value(p[k]) for k, law in enumerate(self.laws)}, others)
 
-        def loss(p: Array, keep: Array) -> Array:
-            m = sum(image(p).values()) + FLOOR
+        def loss(p: Array, keep: Array, data: Array, others: Array, middle: Array) -> Array:
+            m = sum(image(p, others).values()) + FLOOR
             # the saturated model is subtracted bin by bin: float32 has no digits for the sums
             d = m - data - data * (jnp.log(m) - jnp.log(jnp.maximum(data, 1e-9)))
             return (keep * d).sum() + 0.5 * (((p - middle) / sd) ** 2).sum()
 
-        def slopes(p: Array, keep: Array) -> tuple[Array, Array]:
+        def slopes(p: Array, keep: Array, data: Array, others: Array, middle: Array) -> tuple[Array, Array]:
             def flat(q: Array) -> Array:
-                return jnp.ravel(sum(image(q).values()) + FLOOR)
+                return jnp.ravel(sum(image(q, others).values()) + FLOOR)
 
             m = flat(p)
             j = jax.lax.map(lambda e: jax.jvp(flat, (p,), (e,))[1], jnp.eye(len(self.laws)), batch_size=2).T
@@ -161,14 +165,39 @@ class Problem:
             gradient = j.T @ (w * (1 - data.ravel() / m)) + (p - middle) / sd**2
             return gradient, (j * (w / m)[:, None]).T @ j + jnp.diag(1 / sd**2)
 
-        self.image, self.loss, self.slopes = jax.jit(image), jax.jit(loss), jax.jit(slopes)
+        self._image, self._loss, self._slopes = jax.jit(image), jax.jit(loss), jax.jit(slopes)
+        self._take(setup, mean)
+
+    def _take(self, setup: Setup, mean: Mapping[str, float]) -> None:
+        self.setup = setup
+        self.mean = np.array([law.free(mean[law.name]) for law in self.laws])
+        self._known = (
+            jnp.asarray(setup.counts, jnp.float32), setup.slots(), jnp.asarray(self.mean, jnp.float32),
+        )  # fmt: skip
+
+    def renewed(self, setup: Setup, mean: Mapping[str, float]) -> Problem:
+        """The same frame with other sources and priors, and no new program."""
+        made = copy.copy(self)
+        made._take(setup, mean)
+        return made
+
+    def image(self, free: np.ndarray) -> dict[str, np.ndarray]:
+        """(y, x) expected counts by part."""
+        made = self._image(jnp.asarray(free, jnp.float32), self._known[1])
+        return {name: np.asarray(value, float) for name, value in made.items()}
+
+    def slopes(self, free: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient (p,) and Fisher's information (p, p)."""
+        given = (jnp.asarray(v, jnp.float32) for v in (free, keep))
+        gradient, hessian = self._slopes(*given, *self._known)
+        return np.asarray(gradient, float), np.asarray(hessian, float)
 
     def free(self, values: Mapping[str, float]) -> np.ndarray:
         """Numbers that the fit moves, of values in their units."""
         return np.array([law.free(values[law.name]) for law in self.laws])
 
     def at(self, free: np.ndarray, keep: np.ndarray) -> float:
-        return float(self.loss(jnp.asarray(free, jnp.float32), jnp.asarray(keep, jnp.float32)))
+        return float(self._loss(jnp.asarray(free, jnp.float32), jnp.asarray(keep, jnp.float32), *self._known))
 
 
 def fit(
@@ -184,8 +213,7 @@ def fit(
     damping, now, step = 1e-2, problem.at(free, keep), 0
     hessian = np.eye(len(laws))
     for step in range(1, steps + 1):  # noqa: B007
-        found = problem.slopes(jnp.asarray(free, jnp.float32), jnp.asarray(keep, jnp.float32))
-        gradient, hessian = (np.asarray(v, float) for v in found)
+        gradient, hessian = problem.slopes(free, keep)
         h, g = hessian[np.ix_(moving, moving)], gradient[moving]
         there, new = free, now
         for _ in range(10):
@@ -203,5 +231,4 @@ def fit(
             break
     covariance = np.zeros((len(laws), len(laws)))
     covariance[np.ix_(moving, moving)] = np.linalg.inv(hessian[np.ix_(moving, moving)])
-    made = {k: np.asarray(v, float) for k, v in problem.image(jnp.asarray(free, jnp.float32)).items()}
-    return Fit(laws, free, covariance, made, keep > 0, now, step)
+    return Fit(laws, free, covariance, problem.image(free), keep > 0, now, step)

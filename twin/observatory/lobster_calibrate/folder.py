@@ -17,7 +17,7 @@ from twin.observatory.lobster.telescope import Lobster, load_lobster
 from twin.observatory.lobster_calibrate.fit import Fit
 from twin.schema import UserError
 
-FILE, INSTRUMENT, KIND, FORMAT = "calibration.json", "instrument.yaml", "lobster-calibration", 1
+FILE, INSTRUMENT, KIND, FORMAT = "calibration.json", "instrument.yaml", "lobster-calibration", 2
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ class Grid:
     side   of a bin, along x and along y [arcmin]
     """
 
-    x: np.ndarray
-    y: np.ndarray
+    x: np.ndarray | Array
+    y: np.ndarray | Array
     side: tuple[float, float]
 
     @property

@@ -6,7 +6,7 @@ running sum on a fine grid once for an energy, looked up where a bin begins and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -57,16 +57,22 @@ class Figure:
     """(2,) what is reflected an odd number of times along x in a pore at p along y [rad] lands at a p^2 times this, a
     the
     source's direction sine along x, and so for the other axis: 1 where pores' axes are carried along great circles"""
+    gap_ratio: Array
+    """() gap between plates along y over that along x, of which LobsterState's is the geometric mean"""
+    patch: Array
+    """() light that neither axis focuses (even numbers of bounces along both) over what a product of profiles has: 1
+    where the two pairs of walls of a pore know nothing of each other"""
 
 
 def expected(
     state: LobsterState, coating: Coating, figure: Figure, spectrum: Spectrum, source: ArrayLike, centre: ArrayLike,
-    window: Window, grid: Grid,
+    window: Window, grid: Grid, reach: float | None = None,
 ) -> Array:  # fmt: skip
     """(y, x) expected counts per second of one source in the bins of a frame.
 
     source  place of its image along the image's axes, from the detector's middle [arcmin]
     centre  the detector's middle in the field of the plates [arcmin of direction sine]
+    reach   of bins from the source [arcmin], where the grid is traced; by default what any source of the grid needs
     """
     sky = directions(state, centre, window, grid)
     at = directions(state, centre, window, jnp.asarray(source, jnp.float32))
@@ -75,7 +81,8 @@ def expected(
     offset = jnp.stack([_dot(sx, sky), _dot(sy, sky)]) / ARCMIN
     half = np.asarray(grid.side, np.float32) / 2
     place = at[:2] / ARCMIN
-    reach = 2.1 * float(np.hypot(np.abs(grid.x).max(), np.abs(grid.y).max()))
+    if reach is None:
+        reach = 2.1 * float(np.hypot(np.abs(grid.x).max(), np.abs(grid.y).max()))
     cells = 2 * int(np.ceil(reach / STEP))
     rise = (STEP * (np.arange(cells + 1) - cells / 2)).astype(np.float32)
     # pores' axes are carried from the middle of the field, not from the source: turned by half the area between
@@ -92,7 +99,8 @@ def expected(
         return until(table, x + half[axis]) - until(table, x - half[axis])
 
     def along(p: Profile, axis: int) -> tuple[Array, ...]:
-        f = factors(state, p, axis, place[axis], place[axis] + rise, place[1 - axis])
+        seen = replace(state, plate_gap=state.plate_gap * figure.gap_ratio ** (axis - 0.5))
+        f = factors(seen, p, axis, place[axis], place[axis] + rise, place[1 - axis])
         odd, broad, zero, many = _summed(jnp.stack([f.odd, f.broad, f.zero, f.many]))
         whole = p.odd.sum(0)
         pore = jnp.interp(_RANKS * whole[-1], whole, _SINES) / ARCMIN
@@ -111,7 +119,7 @@ def expected(
         focus = (WEIGHTS[:, None] * a * b).sum(0)
         light = (1 - figure.halo) * focus + figure.halo * focus.sum() * round_
         light = light + a_odd * b_zero + a_zero * b_odd + a_broad * b_many + a_many * b_broad
-        light = light + (a_zero + a_many) * (b_zero + b_many)
+        light = light + figure.patch * (a_zero + a_many) * (b_zero + b_many)
         return light * photons * transmission(state, coating, energy)
 
     made = jax.vmap(one)(spectrum.energy, spectrum.photons).sum(0) * optic_area(state)

@@ -65,15 +65,17 @@ OPTICS = (
     Law("roll", "deg", "", 2.0),
     Law("throughput", "", "log", 1.0),
 )
+"""Of LobsterState. `throughput` also takes up what the source's flux is wrong by."""
 FIGURE = (
     Law("twist", "deg", "log", 1.0),
     Law("halo", "", "logit", 1.0),
     Law("halo_width", "arcmin", "log", 0.5),
     Law("bend_x", "", "", 2.0),
     Law("bend_y", "", "", 2.0),
+    Law("gap_ratio", "", "log", 0.7),
+    Law("patch", "", "log", 0.3),
 )
 """Of the model's Figure."""
-"""Of LobsterState. `throughput` also takes up what the source's flux is wrong by."""
 PLACE = (
     Law("source_x", "arcmin", "", 10.0),
     Law("source_y", "arcmin", "", 10.0),
@@ -104,7 +106,15 @@ def start(state: LobsterState, config: LobsterConfig, half: float, source: Seque
     found |= {"source_x": float(source[0]), "source_y": float(source[1]), "turn": 0.0}
     found |= {"centre_x": config.detector.centre[0], "centre_y": config.detector.centre[1]}
     found |= {"left": -half, "right": half, "bottom": -half, "top": half}
-    found |= {"twist": 1.0, "halo": 0.1, "halo_width": 10.0, "bend_x": 1.0, "bend_y": 1.0}
+    found |= {
+        "twist": 1.0,
+        "halo": 0.1,
+        "halo_width": 10.0,
+        "bend_x": 1.0,
+        "bend_y": 1.0,
+        "gap_ratio": 1.0,
+        "patch": 1.0,
+    }
     return found | {"diffuse": 0.04, "particles": 0.04, "vignetting": 0.15}
 
 
@@ -122,6 +132,8 @@ def figure_of(values: Mapping[str, float | Array]) -> Figure:
         jnp.asarray(values["halo"]),
         jnp.asarray(values["halo_width"]),
         jnp.stack([jnp.asarray(values["bend_x"]), jnp.asarray(values["bend_y"])]),
+        jnp.asarray(values["gap_ratio"]),
+        jnp.asarray(values["patch"]),
     )
 
 

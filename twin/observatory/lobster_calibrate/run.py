@@ -16,10 +16,11 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 import twin
 from twin.io.atomic import atomic_folder, check_target
 from twin.io.xray import CountImage, read_count_image
+from twin.observatory.lobster.bounces import ARCMIN
 from twin.observatory.lobster.telescope import Lobster, load_lobster
 from twin.observatory.lobster_calibrate import folder as files
 from twin.observatory.lobster_calibrate.bands import Photons, bands
-from twin.observatory.lobster_calibrate.fit import FLOOR, Fit, Problem, Setup, fit, source_counts
+from twin.observatory.lobster_calibrate.fit import FLOOR, SLOTS, Fit, Problem, Setup, fit, source_counts
 from twin.observatory.lobster_calibrate.frame import grid_of
 from twin.observatory.lobster_calibrate.model import Spectrum
 from twin.observatory.lobster_calibrate.regions import regions, shares
@@ -90,6 +91,7 @@ def calibrate(
     values = search(problem, values)
     say("fitting the source")
     found = fit(problem, values, steps=6)
+    found = fit(problem, seams(problem, found.values), steps=8)
     others = other_sources(setup, found, peak)
     if len(others):
         images = []
@@ -97,8 +99,8 @@ def calibrate(
             say(f"another source at bin ({x:.1f}, {y:.1f}) is modelled too")
             images.append(unit(setup, found.values, np.array([x, y]), counts, found.expected))
         setup = replace(setup, others=np.array(images))
-    values = found.values | {f"other_{k}": 1.0 for k in range(len(others))}
-    problem = Problem(setup, setup.prior(place) | {"turn": values["turn"]})
+    values = found.values | {f"other_{k}": 1.0 for k in range(SLOTS)}
+    problem = problem.renewed(setup, setup.prior(place) | {"turn": values["turn"]})
     found = fit(problem, values)
     say(f"fitted in {found.steps} steps")
     about = figures(setup, found, others)
@@ -158,6 +160,44 @@ def search(problem: Problem, values: dict[str, float]) -> dict[str, float]:
     return best
 
 
+def seams(problem: Problem, values: dict[str, float]) -> dict[str, float]:
+    """Values with the seams between the plates best on grids of the plates' pitch and, for each, of the seams' place
+    and width along each axis: a seam that the first fit left beside its shadow has no slope towards it."""
+    radius = problem.setup.telescope.config.optics.radius
+    every = np.ones(problem.setup.counts.shape)
+
+    def least(trials: list[dict[str, float]]) -> tuple[float, dict[str, float]]:
+        cost = [problem.at(problem.free(trial), every) for trial in trials]
+        return min(cost), trials[int(np.argmin(cost))]
+
+    found = []
+    for factor in (0.98, 1.0, 1.02, 1.04, 1.06, 1.08):
+        best = values | {"plate_pitch": factor * values["plate_pitch"]}
+        # the seam that is one pitch from the middle of the field stays where it is, and so the middle moves
+        move = (factor - 1) * values["plate_pitch"] / radius / ARCMIN
+        for axis, name in enumerate(("centre_x", "centre_y")):
+            middle = values[name] + move
+            cost, best = least([
+                with_gap(best | {name: middle + 4 * k}, axis, gap)
+                for k in range(-6, 7) for gap in (gaps(best)[axis], 1.0, 2.0)
+            ])  # fmt: skip
+        found.append((cost, best))
+    return min(found, key=lambda each: each[0])[1]
+
+
+def gaps(values: dict[str, float]) -> list[float]:
+    """[mm] between plates along x and along y."""
+    root = np.sqrt(values["gap_ratio"])
+    return [values["plate_gap"] / root, values["plate_gap"] * root]
+
+
+def with_gap(values: dict[str, float], axis: int, gap: float) -> dict[str, float]:
+    """The same with another gap along one axis."""
+    both = gaps(values)
+    both[axis] = gap
+    return values | {"plate_gap": float(np.sqrt(both[0] * both[1])), "gap_ratio": both[1] / both[0]}
+
+
 def other_sources(setup: Setup, found: Fit, peak: np.ndarray) -> list[tuple[float, float]]:
     """Bins of sources besides the calibrator: excesses of 5 x 5 bins, away from its image and its arms."""
     expected = found.expected
@@ -169,7 +209,7 @@ def other_sources(setup: Setup, found: Fit, peak: np.ndarray) -> list[tuple[floa
     far = np.hypot((x - peak[0]) * setup.grid.side[0], (y - peak[1]) * setup.grid.side[1]) > APART
     sources: list[tuple[float, float]] = []
     score = np.where(far, score, 0.0)
-    while len(sources) < 4 and score.max() > OTHER:
+    while len(sources) < SLOTS and score.max() > OTHER:
         j, i = divmod(int(np.argmax(score)), score.shape[1])
         near = np.hypot(x - i, y - j) < 2.5
         light = np.maximum(setup.counts - expected, 0)[near]
@@ -228,7 +268,9 @@ def figures(setup: Setup, found: Fit, others: list[tuple[float, float]]) -> dict
         "source": {"bin": bins.tolist(), "counts": float(found.parts["source"].sum())},
         "others": [{"bin": list(place), "factor": values[f"other_{k}"]} for k, place in enumerate(others)],
         "parameters": {
-            law.name: {"value": values[law.name], "sd": errors[law.name], "unit": law.unit} for law in found.laws
+            law.name: {"value": values[law.name], "sd": errors[law.name], "unit": law.unit}
+            for law in found.laws
+            if law.name not in {f"other_{k}" for k in range(len(others), SLOTS)}
         },
         "regions": {
             "level": LEVEL,
@@ -273,7 +315,7 @@ def predict_half(problem: Problem, setup: Setup, found: Fit, half: str) -> dict[
         "bottom",
         "top",
     )
-    frozen += tuple(f"other_{k}" for k in range(len(setup.others)))
+    frozen += tuple(f"other_{k}" for k in range(SLOTS))
     start = setup.prior(np.array([values["source_x"], values["source_y"]]))
     optics = ("efficiency", "scatter", "scatter_width", "second_order", "halo", "twist", "tilt", "throughput")
     own = fit(problem, values | {name: start[name] for name in optics if start[name] > 0}, used, frozen)

@@ -20,6 +20,7 @@ import numpy as np
 from jax import Array
 
 from twin.numerics.poisson import poisson
+from twin.numerics.words import apart, words
 from twin.observatory.lobster.bounces import ARCMIN
 from twin.observatory.lobster.photons import ATOMS, inside_plates, pore_places
 from twin.observatory.lobster.state import LobsterState
@@ -30,6 +31,7 @@ from twin.simulators.lobster.optics import Optic
 BLOCK = 2048  # photons drawn at a time: what they need stays in the cache
 PARTS = ("diffuse_x", "diffuse_y", "particles", "leak", "column")  # of the background, before its single pixels
 QUANTILES = 65  # of a light curve's arrival times
+_ROW = 32  # of a block, in its running sum
 _SIZES = 8  # clumps are no larger: one in 2e6 would be
 _SOFT, _FLICKER = 0.06, 0.15  # [keV] e-folding energies of leaked light and of flickers above the least of the band
 
@@ -145,84 +147,90 @@ def expose(
 
     Pure; meant for `jax.lax.map`, not for `vmap`, under which all exposures draw as many blocks as the longest.
     """
-    number_key, draw_key = jax.random.split(key)
-    sources, spots = scene.place.shape[0], scene.spots.shape[1] - 1
+    number_key, draw_key, time_key = jax.random.split(key, 3)
+    sources = scene.place.shape[0]
     by_node = scene.mean.reshape(sources * NODES, EACH)
     node_mean = by_node.sum(1)
     fine = jnp.cumsum(by_node, 1) / jnp.maximum(node_mean, 1e-30)[:, None]
-    parts = len(PARTS) + spots
+    fines = [fine[:, k] for k in range(EACH - 1)]
     entry_mean = jnp.concatenate([node_mean, scene.counts / background.clump])
     ends = jnp.cumsum(poisson(number_key, entry_mean).astype(jnp.int32))
     first = sources * NODES  # the first entry of the background
+    light_ends = ends[first - 1]
 
     angle = jnp.deg2rad(state.roll)
     cos, sin = jnp.cos(angle), jnp.sin(angle)
-    # of each entry: a source's place in the pores' axes, or where a part of the background begins, in units of the side
-    spot_x, spot_y = scene.spots[0], jnp.append(scene.spots[1, :-1], 0.0)
+    # a source's place in the pores' axes, and where a part of the background begins, in units of the side
+    at_x = cos * scene.place[:, 0] + sin * scene.place[:, 1]
+    at_y = cos * scene.place[:, 1] - sin * scene.place[:, 0]
     zero = jnp.zeros(len(PARTS) - 1)
-    at_x = jnp.repeat(cos * scene.place[:, 0] + sin * scene.place[:, 1], NODES, total_repeat_length=first)
-    at_y = jnp.repeat(cos * scene.place[:, 1] - sin * scene.place[:, 0], NODES, total_repeat_length=first)
-    at_x = jnp.concatenate([at_x, zero, spot_x[-1:], spot_x[:-1]])
-    at_y = jnp.concatenate([at_y, zero, spot_y[-1:], spot_y[:-1]])
+    spot_x = jnp.concatenate([zero, scene.spots[0, -1:], scene.spots[0, :-1]])
+    spot_y = jnp.concatenate([zero, jnp.zeros(1), scene.spots[1, :-1]])
     column_part = len(PARTS) - 1
     ranks = jnp.concatenate([jnp.asarray(channels.quantiles), jnp.asarray(background.ranks)]).reshape(-1)
-    sizes = jnp.asarray(background.sizes, jnp.float32)
+    sizes = [float(size) for size in background.sizes[:-1]]
     pore, offset = o.ways.pore.reshape(-1), o.ways.offset.reshape(-1)
     none_below, even_below = o.ways.ends[:, 0], o.ways.ends[:, 1]
     x0, y0 = frame.origin
+    pixels = frame.bins * frame.pixels
     timed = frame.times > 0 or room > 0
 
-    def block(i: Array) -> Photons:
-        entry = jnp.searchsorted(ends, i * BLOCK + jnp.arange(BLOCK), side="right").astype(jnp.int32)
-        there = entry < first + parts
-        entry = jnp.minimum(entry, first + parts - 1)
-        empty = entry >= first
-        source = jnp.minimum(entry, first - 1) // NODES
-        node = jnp.where(empty, 0, entry - source * NODES)
-        bits = jax.random.bits(jax.random.fold_in(draw_key, i), (3 if timed else 2, BLOCK), jnp.uint32)
-        u = (bits[:2] >> 12).astype(jnp.float32) * 2.0**-20 + 2.0**-21
-        rest = (bits[0] & 0xFFF) << 12 | (bits[1] & 0xFFF)  # 9 bits of rank, 15 of fine energy or clump size
-        rank, v = rest >> 15, (rest & 0x7FFF).astype(jnp.float32) * 2.0**-15 + 2.0**-16
+    def pixel(x: Array, y: Array, there: Array) -> Array:
+        """Number of the pixel at places from the detector's corner [arcmin], -1 beside it or where there is none."""
+        column, row = x * (1 / frame.pixel), y * (1 / frame.pixel)
+        there &= (column >= 0) & (column < pixels) & (row >= 0) & (row < pixels)
+        return jnp.where(there, row.astype(jnp.int32) * pixels + column.astype(jnp.int32), -1)
 
-        # sources: a way along each axis of the pores, as twin.observatory.lobster.photons draws it
+    def light(entry: Array, u: list[Array], v: Array) -> tuple[Array, Array]:
+        """Pixel and fine bin of photons: a way along each axis of the pores, as
+        twin.observatory.lobster.photons draws it."""
+        entry = jnp.minimum(entry, first - 1)
+        source = entry // NODES
+        node = entry - source * NODES
         none, even = none_below[node], even_below[node]
         kinds, atoms = zip(*(_along(none, even, u[axis]) for axis in range(2)), strict=True)
-        middle = at_x[entry], at_y[entry]
+        middle = at_x[source], at_y[source]
         ways = [(node * 4 + kinds[axis]) * ATOMS + atoms[axis] for axis in range(2)]
         pores = [pore[way] for way in ways]
         sines = [place * ARCMIN for place in pores]
         found = []
         for axis in range(2):
             odd, other = kinds[axis] == 2, kinds[1 - axis]
-            moved = middle[axis] + offset[ways[axis] + ATOMS * (odd & (other == 1))]
+            moved = middle[axis] + offset[ways[axis] + jnp.where(odd & (other == 1), ATOMS, 0)]
             bend = (middle[axis] - 2 * pores[axis]) * sines[1 - axis] ** 2
             found.append(moved + jnp.where(odd & (other != 2), bend, 0.0))
+        there = jnp.ones(BLOCK, bool)
         for axis, place in enumerate(pore_places(middle, pores, sines)):
-            there &= inside_plates(state, axis, place) | empty
+            there &= inside_plates(state, axis, place)
         x, y = cos * found[0] - sin * found[1] - x0, sin * found[0] + cos * found[1] - y0
-        g = node * EACH + (v[:, None] >= fine[jnp.minimum(entry, first - 1)][:, :-1]).sum(1, dtype=jnp.int32)
+        within = sum(((v >= below[entry]).astype(jnp.int32) for below in fines), jnp.zeros(BLOCK, jnp.int32))
+        return pixel(x, y, there), node * EACH + within
 
-        # background: places in units of the side
-        part = entry - first
-        shaped = background.across(u)
-        flat_x = jnp.where(part == 0, shaped[0], u[0])
-        flat_y = jnp.where(part == 1, shaped[1], jnp.where(part == PARTS.index("leak"), jnp.sqrt(u[1]), u[1]))
-        x = jnp.where(empty, jnp.where(part < column_part, flat_x, middle[0]) * frame.side, x)
-        y = jnp.where(empty, jnp.where(part <= column_part, flat_y, middle[1]) * frame.side, y)
-        g = jnp.where(empty, FINE + jnp.clip(part - 1, 0, 3), g)
-        size = jnp.where(empty, 1 + (v[:, None] > sizes[:-1]).sum(1, dtype=jnp.int32), 1)
+    def dark(entry: Array, u: list[Array], v: Array) -> tuple[Array, Array, Array]:
+        """Pixel, part of the tables of channels, and how many there are, of clumps of background."""
+        part = jnp.clip(entry - first, 0, len(spot_x) - 1)
+        flat_x = jnp.where(part == 0, background.across(u[0]), u[0])
+        flat_y = jnp.where(part == PARTS.index("leak"), jnp.sqrt(u[1]), u[1])
+        flat_y = jnp.where(part == 1, background.across(u[1]), flat_y)
+        x = jnp.where(part < column_part, flat_x, spot_x[part]) * frame.side
+        y = jnp.where(part <= column_part, flat_y, spot_y[part]) * frame.side
+        size = sum(((v > below).astype(jnp.int32) for below in sizes), jnp.ones(BLOCK, jnp.int32))
+        return pixel(x, y, entry < len(ends)), FINE + jnp.clip(part - 1, 0, 3), size
 
-        column = jnp.floor(x * (1 / frame.pixel)).astype(jnp.int32)
-        row = jnp.floor(y * (1 / frame.pixel)).astype(jnp.int32)
-        pixels = frame.bins * frame.pixels
-        there &= (column >= 0) & (column < pixels) & (row >= 0) & (row < pixels)
-        pi = ranks[g * RANKS + rank.astype(jnp.int32)].astype(jnp.int32)
-        return Photons(
-            column, row, pi,
-            _times(bits[2], scene, source, empty) if timed else jnp.zeros(0),
-            jnp.where(empty, -1, source),
-            jnp.where(there, size, 0),
-        )  # fmt: skip
+    def block(i: Array) -> tuple[Array, Array, Array, Array, Array]:
+        """Entry, pixel, channel, number and word for the time of some photons and clumps."""
+        begin = i * BLOCK
+        entry, (high, low) = apart(ends[-1] > begin, (_entries(ends, begin), words(draw_key, BLOCK, begin)))
+        u = [(word >> 12).astype(jnp.float32) * 2.0**-20 + 2.0**-21 for word in (high, low)]
+        rest = (high & 0xFFF) << 12 | (low & 0xFFF)  # 9 bits of rank, 15 of fine energy or clump size
+        rank, v = (rest >> 15).astype(jnp.int32), (rest & 0x7FFF).astype(jnp.float32) * 2.0**-15 + 2.0**-16
+        blank = jnp.zeros(BLOCK, jnp.int32)
+        of_light = jax.lax.cond(begin < light_ends, lambda: light(entry, u, v), lambda: (blank, blank))
+        of_dark = jax.lax.cond(begin + BLOCK > light_ends, lambda: dark(entry, u, v), lambda: (blank, blank, blank))
+        empty = entry >= first
+        place, g = (jnp.where(empty, of_dark[k], of_light[k]) for k in range(2))
+        number = jnp.where(place < 0, 0, jnp.where(empty, of_dark[2], 1))
+        return entry, place, ranks[g * RANKS + rank].astype(jnp.int32), number, begin
 
     spans = [np.flatnonzero(channels.lines == k) for k in range(frame.bands)]
     bins = frame.bins**2
@@ -231,22 +239,26 @@ def expose(
 
     def more(carry: tuple[Array, Array, Array, Photons | None]) -> tuple[Array, Array, Array, Photons | None]:
         i, image, cube, kept = carry
-        p = block(i)
+        entry, pixel_of, pi, number, begin = block(i)
         band = jnp.full(BLOCK, -1)
         for k, span in enumerate(spans):
-            band = jnp.where((p.pi >= int(span[0])) & (p.pi <= int(span[-1])), k, band)
-        place = (p.y // frame.pixels) * frame.bins + p.x // frame.pixels
-        counted = (p.number > 0) & (band >= 0)
-        when = jnp.minimum((p.time * frame.times).astype(jnp.int32), frame.times - 1) if frame.times else band
+            band = jnp.where((pi >= int(span[0])) & (pi <= int(span[-1])), k, band)
+        row = pixel_of // pixels
+        column = pixel_of - row * pixels
+        place = (row // frame.pixels) * frame.bins + column // frame.pixels
+        counted = (number > 0) & (band >= 0)
+        number = jnp.where(counted, number, 0)
+        source = jnp.where(entry >= first, -1, entry // NODES)
+        time = _times(words(time_key, BLOCK, begin)[0], scene, source) if timed else jnp.zeros(0)
+        when = jnp.minimum((time * frame.times).astype(jnp.int32), frame.times - 1) if frame.times else band
         plane = when if frame.sliced else band
-        number = jnp.where(counted, p.number, 0)
         image = image.at[jnp.where(counted, plane * bins + place, planes * bins)].add(number)
         if slices:
             cube = cube.at[jnp.where(counted, when * bins + place, slices * bins)].add(number)
         if kept is not None:
-            begin = jnp.minimum(i * BLOCK, room - BLOCK)
-            p = p._replace(number=number)
-            kept = Photons(*(jax.lax.dynamic_update_slice(a, b, (begin,)) for a, b in zip(kept, p, strict=True)))
+            p = Photons(column, row, pi, time, source, number)
+            at = jnp.minimum(begin, room - BLOCK)
+            kept = Photons(*(jax.lax.dynamic_update_slice(a, b, (at,)) for a, b in zip(kept, p, strict=True)))
         return i + 1, image, cube, kept
 
     kept = None
@@ -256,6 +268,15 @@ def expose(
     _, image, cube, kept = jax.lax.while_loop(lambda c: c[0] * BLOCK < ends[-1], more, start)
     side = frame.bins
     return image[:-1].reshape(planes, side, side), cube[:-1].reshape(slices, side, side), kept, ends[-1]
+
+
+def _entries(ends: Array, begin: Array) -> Array:
+    """(BLOCK,) entries, of which each ends before photon `ends`, that photons from `begin` on belong to: as
+    `searchsorted` of sorted numbers, by a running sum over those that end at each photon."""
+    steps = jnp.zeros(BLOCK, jnp.float32).at[jnp.maximum(ends - begin, 0)].add(1.0, mode="drop")
+    rows = steps.reshape(-1, _ROW) @ np.triu(np.ones((_ROW, _ROW), np.float32))
+    above = rows[:, -1] @ np.triu(np.ones((BLOCK // _ROW, BLOCK // _ROW), np.float32), 1)
+    return (rows + above[:, None]).reshape(-1).astype(jnp.int32)
 
 
 def _along(none: Array, even: Array, u: Array) -> tuple[Array, Array]:
@@ -268,20 +289,20 @@ def _along(none: Array, even: Array, u: Array) -> tuple[Array, Array]:
     return kind, jnp.clip(atom, 0, ATOMS - 1)
 
 
-def _times(bits: Array, scene: Scene, source: Array, empty: Array) -> Array:
-    """Arrival times, in units of the exposure."""
+def _times(bits: Array, scene: Scene, source: Array) -> Array:
+    """Arrival times, in units of the exposure, of photons of sources (-1: background)."""
     u = (bits >> 8).astype(jnp.float32) * 2.0**-24
     varying = scene.curve.shape[0]
     at = u * (QUANTILES - 1)
     low = at.astype(jnp.int32)
-    index = jnp.minimum(source, varying - 1) * QUANTILES + low
+    index = jnp.clip(source, 0, varying - 1) * QUANTILES + low
     table = scene.curve.reshape(-1)
     drawn = table[index] + (at - low) * (table[index + 1] - table[index])
     # background: density 1 + d (t - 1/2), its inverse by the quadratic formula
     d = scene.drift
     b = 1 - d / 2
     drifted = 2 * u / (b + jnp.sqrt(jnp.maximum(b * b + 2 * d * u, 1e-9)))
-    found = jnp.where(empty, drifted, jnp.where(source < varying, drawn, u))
+    found = jnp.where(source < 0, drifted, jnp.where(source < varying, drawn, u))
     return jnp.clip(found, 0.0, 1.0 - 2.0**-24)
 
 

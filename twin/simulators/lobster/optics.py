@@ -208,23 +208,31 @@ def psf_image(
     (x, y), sines = jax.vmap(one)(profiles, jnp.asarray(NODE_ENERGIES, jnp.float32), jnp.asarray(weights))
     sines = (sines * weights[:, None]).sum(0)  # of the pores of odd bounces: much the same at all energies
 
-    def taken(rows: Array, at: Array) -> list[Array]:
-        """(NODES, bins, bins) of each kind: nodes and kinds side by side, one gather of neighbours each."""
-        table = jnp.moveaxis(rows, 2, 0)
-        at = jnp.clip(at, 0, many - 1.001)
-        low = at.astype(jnp.int32)
-        part = (at - low)[..., None, None]
-        found = table[low] * (1 - part) + table[low + 1] * part
-        return [found[..., k] for k in range(rows.shape[1])]
-
     def bent(along: Array, across: Array, axis: int) -> Array:
         """Place, where along the other axis the pore lies at half the offset (twin.observatory.lobster.psf)."""
         pore = (across * (width / _SUB) + centres[0]) * (ARCMIN / 2)
         return along - (pores[axis] - 2 * sines[axis]) * pore**2 * (_SUB / width)
 
-    zero_x, many_x, odd_x = taken(x[:, :3], u)
-    zero_y, many_y, odd_y = taken(y[:, :3], v)
-    arm_x, broad_x = taken(x[:, 2:], bent(u, v, 0))
-    arm_y, broad_y = taken(y[:, 2:], bent(v, u, 1))
-    light = odd_x * odd_y + (zero_x + many_x) * (zero_y + many_y)
-    return (light + arm_x * zero_y + broad_x * many_y + zero_x * arm_y + many_x * broad_y).sum(-1)
+    def between(at: Array) -> tuple[Array, Array]:
+        at = jnp.clip(at, 0, many - 1.001).ravel()
+        low = at.astype(jnp.int32)
+        return low, at - low
+
+    places = [between(at) for at in (u, v, bent(u, v, 0), bent(v, u, 1))]
+
+    def more(image: Array, node: tuple[Array, Array]) -> tuple[Array, None]:
+        def taken(row: Array, place: tuple[Array, Array]) -> Array:
+            low, part = place
+            left = row.at[low].get(mode="promise_in_bounds")
+            return left + part * (row.at[low + 1].get(mode="promise_in_bounds") - left)
+
+        (zero_x, many_x, odd_x), (zero_y, many_y, odd_y) = (
+            [taken(rows[k], place) for k in range(3)] for rows, place in zip(node, places[:2], strict=True)
+        )
+        (arm_x, broad_x), (arm_y, broad_y) = (
+            [taken(rows[k], place) for k in (2, 3)] for rows, place in zip(node, places[2:], strict=True)
+        )
+        light = odd_x * odd_y + (zero_x + many_x) * (zero_y + many_y)
+        return image + light + arm_x * zero_y + broad_x * many_y + zero_x * arm_y + many_x * broad_y, None
+
+    return jax.lax.scan(more, jnp.zeros(bins * bins), (x, y))[0].reshape(bins, bins)

@@ -38,8 +38,8 @@ _SIDE = 2 * RADIUS + 1
 SCALARS = (
     "ts", "hollow", "single", "log_counts", "log_error", "log_error_x", "log_error_y", "x", "y", "light",
     "other_light", "steep_x", "steep_y", "misfit_3", "misfit_5", "misfit", "along_x", "along_y", "around", "bright",
-    "near_bright", "log_brightest", "left", "right", "below", "above", "crowd", "coloured", "soft", "hard",
-    "soft_error", "hard_error", "timed", "swing", "swing_error", "burst",
+    "near_bright", "fainter", "log_brightest", "left", "right", "below", "above", "crowd", "coloured", "soft", "hard",
+    "soft_error", "hard_error", "timed", "swing", "swing_error", "burst", "exact",
 )  # fmt: skip
 PATCHES = ("without", "with", "others")
 FEATURES = len(SCALARS) + len(PATCHES) * (2 * PATCH + 1) ** 2
@@ -111,11 +111,14 @@ def on_image(psf: Array, x: Array, y: Array, n: int, fine: int) -> Array:
     return at(high - y, high - x) - at(high - y, low - x) - at(low - y, high - x) + at(low - y, low - x)
 
 
-def candidates(bands: Array, times: Array, psf: Array, shape: Array, k: Kernel, fit: Found) -> Candidates:
+def candidates(
+    bands: Array, times: Array, psf: Array, shape: Array, exact: Array | bool, k: Kernel, fit: Found
+) -> Candidates:
     """The candidates of an image.
 
     bands (band, y, x) and times (slice, y, x) [count], without slices where time is not known; psf (side, side) as
-    `kernel` takes it; shape (y, x) of the background; fit  background and bright sources
+    `kernel` takes it, `exact` where it is known to be the image's own; shape (y, x) of the background; fit  background
+    and bright sources
     """
     counts = jnp.sum(bands, 0)
     n = counts.shape[-1]
@@ -165,22 +168,28 @@ def candidates(bands: Array, times: Array, psf: Array, shape: Array, k: Kernel, 
         errors.append(jnp.minimum(jax.lax.rsqrt(jnp.maximum(strong, 1e-12)), 2.0))
     relative = jnp.minimum(errors[0] / found.counts, 3.0)
 
-    shine = jnp.maximum(found.without - flat, 0.0)
+    # of the sources brighter than it: what looks like an arm of a fainter one is none
+    brighter = fit.counts > jnp.where(is_bright, own, found.counts)[:, None]
+    shine = jnp.einsum("jk,kjab->jab", brighter * fit.counts, jax.vmap(lambda image: windows(image, 0.0))(fit.images))
     middle_light = jnp.mean(shine[near], (1, 2))
     b = fit.background
     values = _told(found, data, mask, flat, each, ts)
     values |= _parts(found, bands, times, fit, windows, mask)
-    rest = jnp.where(is_bright[None] & there[None] & (apart > _SAME), apart, 1e3)
+    away = jnp.where(brighter, jnp.hypot(x[:, None] - fit.x, y[:, None] - fit.y), 1e3)
+    nearest = jnp.argmin(away, 1)
+    ratio = jnp.log(jnp.maximum(found.counts, 0.3) / jnp.maximum(fit.counts[nearest], 1.0))
     values |= {
         "log_counts": jnp.log(found.counts) - 4, "log_error": jnp.log(relative) + 1.5,
         "log_error_x": jnp.log(errors[1]) + 1, "log_error_y": jnp.log(errors[2]) + 1,
         "x": found.x - RADIUS, "y": found.y - RADIUS, "light": jnp.log(light),
         "other_light": jnp.log1p(middle_light / b), "bright": is_bright,
-        "near_bright": jnp.log(jnp.minimum(rest.min(1), 100.0) / 10),
+        "near_bright": jnp.log(jnp.minimum(away.min(1), 100.0) / 10),
+        "fainter": jnp.where(jnp.any(brighter, 1), ratio, 0.0),
         "log_brightest": 0.2 * jnp.full(ROOM, jnp.log1p(jnp.max(fit.counts))),
         "left": jnp.minimum(x + 0.5, _FAR) / _FAR, "right": jnp.minimum(n - 0.5 - x, _FAR) / _FAR,
         "below": jnp.minimum(y + 0.5, _FAR) / _FAR, "above": jnp.minimum(n - 0.5 - y, _FAR) / _FAR,
         "crowd": jnp.full(ROOM, jnp.log1p(jnp.sum(there).astype(jnp.float32)) - 3),
+        "exact": jnp.full(ROOM, exact),
     }  # fmt: skip
     scalars = jnp.stack([values[name].astype(jnp.float32) for name in SCALARS], 1)
     cut = np.s_[:, RADIUS - PATCH : RADIUS + PATCH + 1, RADIUS - PATCH : RADIUS + PATCH + 1]
@@ -317,17 +326,20 @@ def _anscombe(n: Array, m: Array) -> Array:
     return calm(2 * (jnp.sqrt(n + 0.375) - jnp.sqrt(m + 0.375)))
 
 
-def found_in(frame: Array, times: Array, psf: Array, shape: Array) -> tuple[Candidates, Found]:
+def found_in(
+    frame: Array, times: Array, psf: Array, shape: Array, exact: Array | bool = False
+) -> tuple[Candidates, Found]:
     """Candidates of a frame (band, y, x) and the fit of its bright sources.
 
     times (slice, y, x), without slices where not known; psf (side, side) of a source in the middle, all bands together,
-    in `FINE` parts a bin, normalised to all of its light; shape (y, x) background's relative brightness, of mean 1
+    in `FINE` parts a bin, normalised to all of its light; shape (y, x) background's relative brightness, of mean 1;
+    exact  whether the PSF is known to be the frame's own, as of simulations, and not what is thought of a telescope
     """
     from twin.train.detector.front import bright_sources, kernel
 
     k = kernel(psf, frame.shape[-1])
     fit = bright_sources(jnp.sum(frame, 0), k, shape)
-    return candidates(frame, times, psf, shape, k, fit), fit
+    return candidates(frame, times, psf, shape, exact, k, fit), fit
 
 
 def plain_score(counts: Array, psf: Array, shape: Array, fit: Found) -> Array:

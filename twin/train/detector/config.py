@@ -19,7 +19,7 @@ class DetectorConfig(Section):
     width, blocks  width and residual blocks of the network
     slices       parts of the exposure in which the counts are shown as well; 0: time is not looked at
     mistaken     greatest share of another exposure's PSF in the one that a field is said to have: what is known of a
-                 telescope is never right; half of the fields have their own
+                 telescope is never right; half of the fields are told to have their own
     blind        share of candidates shown without energies, and without times: images may have neither
     """
 

@@ -60,13 +60,13 @@ def slices_of(arrays: Arrays) -> np.ndarray:
 
 
 def preparer(plain: bool = False) -> Callable[..., tuple[Candidates, Array, Array]]:
-    """(shape, frames, slices, PSFs) -> candidates (N, ROOM, ...), backgrounds (N,) and, where `plain`, scores without
-    bright sources (N, y, x); on all devices."""
+    """(shape, frames, slices, PSFs, whether they are exact) -> candidates (N, ROOM, ...), backgrounds (N,) and, where
+    `plain`, scores without bright sources (N, y, x); on all devices."""
     mesh = Mesh(np.array(jax.local_devices()), ("batch",))
 
-    def one(a: tuple[Array, Array, Array], shape: Array) -> tuple[Candidates, Array, Array]:
+    def one(a: tuple[Array, Array, Array, Array], shape: Array) -> tuple[Candidates, Array, Array]:
         frame, times, psf = a[0].astype(jnp.float32), a[1].astype(jnp.float32), a[2].astype(jnp.float32)
-        found, fit = found_in(frame, times, psf, shape)
+        found, fit = found_in(frame, times, psf, shape, a[3])
         z = plain_score(jnp.sum(frame, 0), psf, shape, fit) if plain else jnp.zeros((0, 0))
         return found._replace(features=found.features.astype(jnp.float16)), fit.background, z
 
@@ -75,27 +75,32 @@ def preparer(plain: bool = False) -> Callable[..., tuple[Candidates, Array, Arra
         return found
 
     spread = P("batch")
-    return jax.jit(jax.shard_map(block, mesh=mesh, in_specs=(P(), *[spread] * 3), out_specs=spread, check_vma=False))
+    return jax.jit(jax.shard_map(block, mesh=mesh, in_specs=(P(), *[spread] * 4), out_specs=spread, check_vma=False))
 
 
-def prepared(prepare: Callable[..., Any], shape: np.ndarray, arrays: Arrays) -> tuple[Candidates, np.ndarray]:
+def prepared(
+    prepare: Callable[..., Any], shape: np.ndarray, arrays: Arrays, exact: np.ndarray | None = None
+) -> tuple[Candidates, np.ndarray]:
     """A `preparer`'s candidates of a shard's fields, those that lie on the image, and its scores without bright
-    sources."""
-    found, _, z = prepare(shape, arrays["frame"], slices_of(arrays), arrays["input/psf"])
+    sources. exact (n,): whose PSF is known to be right, all where None"""
+    told = np.ones(len(arrays["frame"]), bool) if exact is None else exact
+    found, _, z = prepare(shape, arrays["frame"], slices_of(arrays), arrays["input/psf"], told)
     return Candidates(*(np.asarray(v) for v in found)), np.asarray(z)
 
 
-def mistaken(psf: np.ndarray, rng: np.random.Generator, most: float) -> np.ndarray:
+def mistaken(psf: np.ndarray, rng: np.random.Generator, most: float) -> tuple[np.ndarray, np.ndarray]:
     """PSFs (n, side, side), to half of which, on the mean, a share up to `most` of another one's is mixed, moved
-    by a part of a bin at the most: a core that is lopsided."""
-    share = np.maximum(rng.uniform(-most, most, len(psf)), 0).astype(np.float32)
-    psf, other = psf.astype(np.float32), rng.permutation(len(psf))
+    by a part of a bin at the most: a core that is lopsided; and which have their own (n,)."""
+    exact = rng.random(len(psf)) < 0.5
+    share = np.where(exact, 0, rng.uniform(0, most, len(psf))).astype(np.float32)
+    psf, n = psf.astype(np.float32), len(psf)
+    other = (np.arange(n) + rng.integers(1, max(n, 2), n)) % n
     moves = rng.integers(-1, 2, (len(psf), 2))
     out = psf.copy()
     for k in np.flatnonzero(share):
         moved = np.roll(psf[other[k]], moves[k], (0, 1))
         out[k] += share[k] * (moved - psf[k])
-    return out
+    return out, exact
 
 
 def answers(found: Candidates, truth: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,7 +128,7 @@ def simulate_fields(
 ) -> Arrays:
     """What the candidates of `many` fields of a recipe say, from shards `first_shard` on, where PSFs are `mistaken` by
     `most`, and what they are: features, kind, target, field (number), base, sigma, each (candidate, ...);
-    sources (many, S, MEASURED), there (many, S)."""
+    sources (many, S, MEASURED), there (many, S), exact (many,)."""
     pool: dict[str, list[np.ndarray]] = {}
     devices = len(jax.local_devices())
     whole = -(-min(CHUNK, many) // devices) * devices
@@ -133,8 +138,8 @@ def simulate_fields(
         arrays = dict(recipe.shard(seed, first_shard + start // whole, whole))
         truth, _, there = sources_of(recipe, arrays)
         rng = np.random.default_rng([seed, first_shard, start])
-        arrays["input/psf"] = mistaken(arrays["input/psf"], rng, most)
-        found, _ = prepared(prepare, shape, arrays)
+        arrays["input/psf"], exact = mistaken(arrays["input/psf"], rng, most)
+        found, _ = prepared(prepare, shape, arrays, exact)
         for k in range(held):
             one = Candidates(*(v[k] for v in found))
             if not np.isfinite(one.features[one.there]).all():
@@ -146,6 +151,7 @@ def simulate_fields(
                 pool.setdefault(name, []).append(values[one.there])
         pool.setdefault("sources", []).extend(truth[:held, None])
         pool.setdefault("there", []).extend(there[:held, None])
+        pool.setdefault("exact", []).append(exact[:held])
         progress(held)
     return {name: np.concatenate(values) for name, values in pool.items()}
 

@@ -17,7 +17,7 @@ from twin.train.detector import scores
 from twin.train.detector.catalogue import sources
 from twin.train.detector.config import DetectorConfig
 from twin.train.detector.fields import candidate_batches, simulate_fields, with_times
-from twin.train.detector.model import Detector, Detectors, Said, detector_config, detectors, save
+from twin.train.detector.model import KINDS, Detector, Detectors, Said, Widths, detector_config, detectors, save
 from twin.train.fit import begin, run
 from twin.train.folder import RUN, prepare_folder, withdraw
 from twin.train.progress import Bar
@@ -68,9 +68,7 @@ def train_detector(
     return Detector.load(out)
 
 
-def judge(
-    networks: Detectors, weights: Any, held: dict[str, np.ndarray]
-) -> tuple[dict[str, Any], float, dict[str, float]]:
+def judge(networks: Detectors, weights: Any, held: dict[str, np.ndarray]) -> tuple[dict[str, Any], float, Widths]:
     """Scores, threshold, factors of standard deviations: half of the fields set the latter, the other half scores."""
     said = said_of(networks, weights, held)
     many = len(held["there"])
@@ -85,9 +83,11 @@ def judge(
         return out
 
     tuned = matched(0, half)
-    least = scores.threshold(tuned)
-    widen = scores.widths(tuned, held["sources"][:half], least)
-    said = said.widened(widen)
+    least, widen = scores.threshold(tuned), {}
+    for kind, exact in zip(KINDS, (True, False), strict=True):
+        its = np.flatnonzero(held["exact"][:half] == exact)
+        widen[kind] = scores.widths([tuned[k] for k in its], held["sources"][its], least)
+    said = said.widened(widen, held["exact"])
     metrics = scores.table(matched(half, many), held["sources"][half:], held["there"][half:], least)
     return {"held_out": metrics, "threshold": least}, least, widen
 

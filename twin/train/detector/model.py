@@ -103,6 +103,10 @@ def detectors(config: DetectorConfig) -> Detectors:
     return _detectors(config.model_dump_json())
 
 
+KINDS = ("exact", "thought")  # of PSFs: the image's own, and what is thought of a telescope
+Widths = dict[str, dict[str, float]]
+
+
 @dataclass(frozen=True)
 class Said:
     """What is said of the candidates of n fields, each (n, ROOM, ...).
@@ -115,10 +119,10 @@ class Said:
     mean: np.ndarray
     sigma: np.ndarray
 
-    def widened(self, by: dict[str, float]) -> Said:
-        """Standard deviations times a factor, by name."""
-        factor = np.array([by.get(name, 1.0) for name in MEASURED], np.float32)
-        return Said(self.p, self.mean, self.sigma * factor)
+    def widened(self, by: Widths, exact: np.ndarray) -> Said:
+        """Standard deviations times a factor, by name, for fields (n,) whose PSF is exact and for others."""
+        factor = np.array([[by[kind].get(name, 1.0) for name in MEASURED] for kind in KINDS], np.float32)
+        return Said(self.p, self.mean, self.sigma * factor[np.where(exact, 0, 1)][:, None])
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ class Detector:
     """A trained detector.
 
     threshold  probability of a source from which it is listed, as training set it on fields it had not seen
-    widen      factors of standard deviations, set there too
+    widen      factors of standard deviations by kind of PSF, set there too
     """
 
     folder: Path
@@ -136,7 +140,7 @@ class Detector:
     networks: Detectors
     weights: Any
     threshold: float
-    widen: dict[str, float] = field(default_factory=dict)
+    widen: Widths = field(default_factory=lambda: {kind: {} for kind in KINDS})
 
     @classmethod
     def load(cls, folder: str | Path) -> Detector:
@@ -158,11 +162,17 @@ class Detector:
                    float(about["threshold"]), dict(about["widen"]))  # fmt: skip
 
     def predict(
-        self, frames: np.ndarray, psf: np.ndarray, shape: np.ndarray, times: np.ndarray | None = None
+        self,
+        frames: np.ndarray,
+        psf: np.ndarray,
+        shape: np.ndarray,
+        times: np.ndarray | None = None,
+        exact: bool = False,
     ) -> tuple[Said, list[front.Found]]:
         """What is said of frames (n, band, y, x) [count] with PSFs (n, side, side), and fits of their bright sources.
 
-        shape (y, x): the background's; times (n, slice, y, x) [count], where known, in as many slices as training had.
+        shape (y, x): the background's; times (n, slice, y, x) [count], where known, in as many slices as training had;
+        exact: whether the PSFs are known to be the frames' own.
         Raises UserError for other shapes, and counts that are none.
         """
         frames = np.asarray(frames, np.float32)
@@ -177,12 +187,12 @@ class Detector:
                 raise UserError("has values that are no counts", key=name)
         found, fits = [], []
         for frame, slices, image in zip(frames, times, psf, strict=True):
-            one, fit = _found_in(frame, slices, image, shape)
+            one, fit = _found_in(frame, slices, image, shape, exact)
             found.append(jax.tree.map(np.asarray, one))
             fits.append(jax.tree.map(np.asarray, fit))
         features, base, sigma, there, _ = (np.stack(each) for each in zip(*found, strict=True))
         said = self.networks.predict(self.weights, features, base, sigma, there)
-        return said.widened(self.widen), fits
+        return said.widened(self.widen, np.full(len(frames), exact)), fits
 
 
 SMALLEST = 16  # [bin] along the side of an image

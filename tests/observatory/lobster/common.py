@@ -96,9 +96,16 @@ def fractions(kinds: dict[str, float]) -> np.ndarray:
     return np.array([kinds[key] / total for key in ("focus", "arms", "diffuse", "unreflected")])
 
 
-def reduced_chi_square(model: np.ndarray, found: np.ndarray, variance: np.ndarray, rays: int) -> np.ndarray:
-    """Of each marginal, in bins that the model gives at least 25 of `rays` photons of equal weight."""
-    values = []
+def reduced_chi_square(
+    model: np.ndarray, found: np.ndarray, variance: np.ndarray, rays: int, wing: bool = False
+) -> np.ndarray:
+    """Of each marginal, in bins that the model gives at least 25 of `rays` photons of equal weight.
+
+    wing: variances are those of neighbours, where larger. Far out, less than one ray a bin is scattered there, which
+    has a hundred times the weight of others: without it the bin's own variance is far too small.
+    """
+    values, around = [], np.stack([np.convolve(v, np.full(9, 1 / 9), "same") for v in variance])
+    variance = np.maximum(variance, around) if wing else variance
     for m, f, v in zip(model, found, variance, strict=True):
         use = (m * rays / 4.0 / m.sum() > 25) & (v > 0)  # a quarter of the rays carries the weight
         values.append(((f - m)[use] ** 2 / v[use]).mean())

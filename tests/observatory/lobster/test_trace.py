@@ -100,3 +100,20 @@ def test_four_million_rays(source: tuple[float, float]) -> None:
     difference, chi_square = compare(4_000_000, state, source, state)
     assert difference < 0.01
     assert chi_square < 1.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", AXES, ids=str)
+def test_four_million_rays_of_a_real_telescope(source: tuple[float, float]) -> None:
+    """Gaps filled by the wing, and its light beyond the plates."""
+    state = load_lobster("ep-wxt").state()
+    kinds, found, variance, _ = traced(state, source, 4_000_000)
+
+    def worst(model: LobsterState) -> float:
+        expected, marginals = separable(model, source)
+        assert np.abs(fractions(kinds) - fractions(expected)).max() < 0.01
+        return float(reduced_chi_square(marginals, found, variance, 4_000_000, wing=True).max())
+
+    assert worst(state) < 1.2
+    assert worst(replace(state, pore_ratio=state.pore_ratio * 1.02)) > 2
+    assert worst(replace(state, efficiency=state.efficiency * 0.97)) > 2

@@ -48,10 +48,21 @@ def _golden(k: int) -> np.ndarray:
     return (0.5 + np.arange(ATOMS) * np.array([0.8191725134, 0.6710436067, 0.5497004779])[k]) % 1
 
 
+def _wing(state: LobsterState, rank: Array) -> Array:
+    """Offsets [arcmin] in the wing at ranks from 0 to 1."""
+    x = jnp.clip(2 * rank - 1, -0.9999, 0.9999)
+    return state.scatter_width * x / jnp.sqrt(1 - x**2)
+
+
 def ways(state: LobsterState, p: Profile) -> Ways:
     """The draws of a profile: made once for a State and an energy."""
     x = jnp.linspace(-2 * REACH, 2 * REACH, 2 * NODES + 1) / ARCMIN
-    even = [jnp.interp(_RANKS * row[-1], row, x) for row in p.even]
+    rows = jnp.stack([p.even[0], p.even[1] + p.even[2]])
+    even = [jnp.interp(_RANKS * row[-1], row, x) for row in rows]
+    # of what lies there, the wing's is from pores as far from there as the wing reaches
+    near = jnp.clip(((even[1] * ARCMIN + 2 * REACH) / (2 * STEP)).astype(jnp.int32), 0, 2 * NODES - 1)
+    rises = jnp.diff(p.even[1:])[:, near]
+    turned = even[1] - jnp.where(_golden(0) * rises.sum(0) < rises[1], _wing(state, jnp.asarray(_golden(1))), 0.0)
     whole = p.odd.sum(0)
     s = jnp.linspace(0, REACH, NODES + 1)
     pore = jnp.interp(_RANKS * whole[-1], whole, s)
@@ -61,20 +72,19 @@ def ways(state: LobsterState, p: Profile) -> Ways:
     share, rank = p.scatter[2 * more], jnp.asarray(_golden(1), jnp.float32)
     loose = rank < share
     again = jnp.where(loose, rank / jnp.maximum(share, 1e-9), (rank - share) / jnp.maximum(1 - share, 1e-9))
-    wing: Array = jnp.clip(2 * again - 1, -0.9999, 0.9999)
-    wing = state.scatter_width * wing / jnp.sqrt(1 - wing**2)
+    wing = _wing(state, again)
     nodes = jnp.linspace(-1, 1, p.core.shape[-1])
     side = jnp.asarray(np.where(_golden(2) < 0.5, -1.0, 1.0), jnp.float32)
     odd = []
     for k in range(2):
         core = [jnp.interp(again, row, nodes) * p.reach[k] for row in p.core[:, k]]
         odd.append(side * jnp.where(loose, wing, jnp.where(more == 1, core[1], core[0])))
-    light = jnp.stack([p.even[0, -1], p.even[1, -1], 2 * whole[-1]])
+    light = jnp.stack([rows[0, -1], rows[1, -1], 2 * whole[-1]])
     pore = side * pore / ARCMIN
     return Ways(
         jnp.cumsum(light)[:2] / light.sum(),
         jnp.concatenate([*even, *odd]),
-        jnp.concatenate([even[0] / 2, reflecting(state, even[1] / 2 * ARCMIN) / ARCMIN, pore, pore]),
+        jnp.concatenate([even[0] / 2, reflecting(state, turned / 2 * ARCMIN) / ARCMIN, pore, pore]),
         light.sum(),
     )
 

@@ -35,7 +35,7 @@ class Profile:
     moment: Array
     """(NODES + 1,) the same of any odd number of bounces, times the pore's sine."""
     even: Array
-    """(2, 2 NODES + 1) light of 0, and of 2 and more even bounces, at offsets -2 REACH to x."""
+    """(3, 2 NODES + 1) light of 0, of 2 and more even bounces, and of those in the wing, at offsets -2 REACH to x."""
     scatter: Array
     """(3,) share of what bounces 1, 2, 3 times and more that lies in the wing."""
     core: Array
@@ -54,8 +54,8 @@ def profile(state: LobsterState, coating: Coating, energy: ArrayLike) -> Profile
     lost = [_mean(1 - kept[n][:, None], w[n]) for n in (slice(1, 2), slice(2, None, 2), slice(3, None, 2))]
     # photons of n even bounces leave the pore n w/2 nearer to the source's image than its middle
     moved = order[2::2, None] * (state.pore_width / state.radius / 2 / STEP) + jnp.arange(NODES, dtype=jnp.float32)
-    two = _wings(state, jax.vmap(uniform)(w[2::2], moved), 1 - kept[2::2])
-    below = _below(jnp.stack([first, many, (first + many) * SINES, w[0], two]))
+    sharp, loose = _wings(state, jax.vmap(uniform)(w[2::2], moved), 1 - kept[2::2])
+    below = _below(jnp.stack([first, many, (first + many) * SINES, w[0], sharp, loose]))
     odd, moment, half = below[:2], below[2], below[3:]
     even = jnp.concatenate([half[:, -1:] - half[:, :0:-1], half[:, -1:] + half], 1)
     core, reach = _core(state, w)
@@ -76,8 +76,9 @@ def _mean(share: ArrayLike, w: Array) -> Array:
     return (share * w).sum() / jnp.maximum(w.sum(), 1e-30)
 
 
-def _wings(state: LobsterState, w: Array, share: Array) -> Array:
-    """(NODES,) even bounces on one side, with what is scattered moved along x: in cells of some nodes."""
+def _wings(state: LobsterState, w: Array, share: Array) -> tuple[Array, Array]:
+    """(NODES,) even bounces on one side: those that are not scattered, and the others moved along x, in cells of some
+    nodes."""
     sharp, loose = ((1 - share[:, None]) * w).sum(0), (share[:, None] * w).sum(0)
     cells = loose.reshape(-1, _COARSE).mean(1)
     cells = jnp.concatenate([cells[::-1], cells])
@@ -87,7 +88,7 @@ def _wings(state: LobsterState, w: Array, share: Array) -> Array:
     kernel = jnp.diff(jnp.diff((edges + jnp.hypot(edges, state.scatter_width)) / 2)) / (edges[1] - edges[0])
     moved = jnp.fft.irfft(jnp.fft.rfft(cells, 4 * n) * jnp.fft.rfft(kernel, 4 * n), 4 * n)[n : 2 * n]
     half = jnp.arange(NODES, dtype=jnp.float32) / _COARSE + (n - 1) / 2 + 0.5 / _COARSE
-    return sharp + uniform(moved, half)
+    return sharp, uniform(moved, half)
 
 
 def wing_below(x: Array, width: Array) -> Array:

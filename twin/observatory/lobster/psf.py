@@ -123,19 +123,21 @@ def factors(
     pore = x * ARCMIN / 2
     at = (pore + REACH) / STEP
     even = jnp.diff(jax.vmap(lambda t: uniform(t, at))(p.even), axis=-1)
-    even = even * _share(jnp.stack([pore, reflecting(state, pore)]), begin, end)
-    far = _near((pore[..., 1:] + pore[..., :-1]) / 2) * even.sum(0)[..., None, :]
+    sharp = even[:2] * _share(jnp.stack([pore, reflecting(state, pore)]), begin, end)
+    loose = even[2] * _scattered(state, x, begin, end)
+    zero, twice = sharp[0], sharp[1] + loose
+    far = _near((pore[..., 1:] + pore[..., :-1]) / 2) * (zero + twice)[..., None, :]
     # odd: all that the plates' pores at either side of the source gather
     light, bend = odd_light(p, begin, end)
-    loose = p.scatter[jnp.array([0, 2])]
-    tables = jnp.einsum("os...,o,sobx->b...x", light, 1 - loose, jnp.stack([p.core, 1 - p.core[..., ::-1]]))
-    wing = jnp.diff(wing_below(x, state.scatter_width), axis=-1) * jnp.tensordot(loose, light.sum(1), 1)[..., None]
+    share = p.scatter[jnp.array([0, 2])]
+    tables = jnp.einsum("os...,o,sobx->b...x", light, 1 - share, jnp.stack([p.core, 1 - p.core[..., ::-1]]))
+    wing = jnp.diff(wing_below(x, state.scatter_width), axis=-1) * jnp.tensordot(share, light.sum(1), 1)[..., None]
     # the focus, the same broadened, and moved as the sines BENDS do
     places = [x, x * (p.reach[0] / p.reach[1]), *[x - (s**2 * (source - 2 * bend))[..., None] for s in BENDS]]
     at = (jnp.stack(places) / p.reach[0] + 1) * ((CORE - 1) / 2)
     core = jnp.diff(_smooth(jnp.stack([tables[0], tables[1], *[tables[0] for _ in BENDS]]), at), axis=-1)
     core = jnp.maximum(core, 0) + wing
-    return Factors(even[0], even[1], core[0], core[1], jnp.moveaxis(core[2:], 0, -2), far)
+    return Factors(zero, twice, core[0], core[1], jnp.moveaxis(core[2:], 0, -2), far)
 
 
 def reflecting(state: LobsterState, place: Array) -> Array:
@@ -157,6 +159,16 @@ def _share(pore: Array, begin: Array, end: Array) -> Array:
     low, high = begin[..., None, :], end[..., None, :]
     seen = (jnp.clip(pore[..., None], low, jnp.maximum(low, high)) - low).sum(-1)
     return jnp.diff(seen, axis=-1) / jnp.diff(pore, axis=-1)
+
+
+def _scattered(state: LobsterState, x: Array, begin: Array, end: Array) -> Array:
+    """(..., bins) the open share of the pores, as far as the wing reaches, that scatter light to bins with edges x
+    (..., bins + 1): it fills gaps and passes the plates' edges."""
+    ends = jnp.maximum(end, begin)[..., None, :] * (2 / ARCMIN)
+    below, width = begin[..., None, :] * (2 / ARCMIN), state.scatter_width
+    # of the wing's share below x the integral over a bin
+    light = (jnp.hypot(x[..., None] - below, width) - jnp.hypot(x[..., None] - ends, width) + ends - below).sum(-1)
+    return 0.5 * jnp.diff(light, axis=-1) / jnp.diff(x, axis=-1)
 
 
 def gathered(p: Profile, low: Array, high: Array) -> Array:

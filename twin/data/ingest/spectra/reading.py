@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 
 from twin.io.spectra.resample import Grid
 from twin.io.spectra.rows import Row, read_rows
@@ -38,7 +40,7 @@ def read_all(
         for chunk in chunks:
             yield from zip(chunk, read_rows(chunk, source, grid, method), strict=True)
         return
-    pool = ProcessPoolExecutor(many, mp_context=get_context("spawn"), initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(many, mp_context=get_context("spawn"), initializer=_begin)
     under_way: deque[tuple[list[str], Future[list[Row | str]]]] = deque()
     try:
         for chunk in chunks:
@@ -62,6 +64,16 @@ def _chunks(names: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of the terminal; the parent alone answers it."""
+def _begin() -> None:
+    """Of a reading process. Ctrl-C reaches every process of the terminal: the parent alone answers it. When the parent
+    was killed, its readers would wait for work for ever: they end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+
+    if parent is not None:
+        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+
+
+def _follow(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from twin.io.tables import missing_rows, number_column, row_error
-from twin.observatory.config import InstrumentConfig
 from twin.observatory.convert import Telemetry
 from twin.observatory.findings import where
 from twin.observatory.kinds import KINDS, kind_of
@@ -28,8 +27,19 @@ _ZONE = re.compile(r"([+-]\d\d:?\d\d)$|\s(?!UTC$)[A-Z]{2,5}$")
 _SAID = 8  # findings about one file that are said one by one
 
 
+class Instrument(Protocol):
+    """What reading needs to know of an instrument's configuration, an imager's or a spectrograph's."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def bands(self) -> Collection[str]: ...
+    @property
+    def time_keywords(self) -> tuple[str, ...]: ...
+
+
 def read_telemetry(
-    path: str | Path, channels: Sequence[Channel], config: InstrumentConfig, keyword_map: str | Path | None = None
+    path: str | Path, channels: Sequence[Channel], config: Instrument, keyword_map: str | Path | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """(values (n, C) float32, missing (n, C) bool) of a source with one exposure a row.
 
@@ -66,7 +76,7 @@ def _kinds(channels: Sequence[Channel]) -> str:
 
 
 def _with_units(
-    table: Table, found: dict[str, str | None], path: str | Path, channels: Sequence[Channel], config: InstrumentConfig
+    table: Table, found: dict[str, str | None], path: str | Path, channels: Sequence[Channel], config: Instrument
 ) -> tuple[np.ndarray, np.ndarray]:
     values = np.zeros((len(table), len(channels)), np.float32)
     missing = np.ones(values.shape, bool)
@@ -102,7 +112,7 @@ def _with_units(
     return values, missing
 
 
-def _other_band(channel: Channel, column: str, band: object, config: InstrumentConfig) -> np.ndarray | bool:
+def _other_band(channel: Channel, column: str, band: object, config: Instrument) -> np.ndarray | bool:
     """Rows whose filter is another than the channel's, for what is measured in one filter and has one column."""
     if band is None or channel.band is None or not KINDS[channel.kind].by_band:
         return False
@@ -113,7 +123,7 @@ def _other_band(channel: Channel, column: str, band: object, config: InstrumentC
 
 
 def _mapped(
-    found: Telemetry, path: str | Path, channels: Sequence[Channel], config: InstrumentConfig
+    found: Telemetry, path: str | Path, channels: Sequence[Channel], config: Instrument
 ) -> tuple[np.ndarray, np.ndarray]:
     """The channels of a telemetry that came through a keyword map."""
     for finding in found.findings:
@@ -155,7 +165,7 @@ def _mapped(
     return values, missing
 
 
-def _column(table: Table, channel: Channel, config: InstrumentConfig, path: str | Path) -> str | None:
+def _column(table: Table, channel: Channel, config: Instrument, path: str | Path) -> str | None:
     """The column that gives a channel; names that carry the band come before those that serve all bands."""
     words = (channel.kind, *channel.keywords)
     groups = [words]

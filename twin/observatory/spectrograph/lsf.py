@@ -25,8 +25,9 @@ _ROOT_HALF, _NORM = float(np.sqrt(0.5)), float(1 / np.sqrt(2 * np.pi))
 
 def series(coefficients: Array, u: Array | np.ndarray) -> Array:
     """Legendre series sum_k c_k P_k(u) of coefficients (K,) at u."""
+    u = jnp.asarray(u)
     before, now = jnp.zeros_like(u), jnp.ones_like(u)  # P_(k-1), P_k
-    total = coefficients[0] * now
+    total: Array = coefficients[0] * now
     for k in range(1, coefficients.shape[-1]):
         before, now = now, ((2 * k - 1) * u * now - (k - 1) * before) / k
         total = total + coefficients[k] * now

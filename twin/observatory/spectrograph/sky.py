@@ -7,6 +7,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 import numpy as np
+from jax import Array
 from scipy.special import ndtr
 
 from twin.io.spectra.wavelength import air_to_vacuum
@@ -42,7 +43,7 @@ def optical_depth(grid: Grid) -> np.ndarray:
     return total.astype(np.float32)
 
 
-def depth_scale(airmass: np.ndarray, water: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def depth_scale(airmass: Array, water: Array) -> tuple[Array, Array]:
     """Optical depths over those of the tables: X^0.5 for O2, whose lines are saturated (square-root law), and
     (X water / 5 mm)^0.7 for H2O, whose lines are in part (Goody & Yung 1989, Atmospheric Radiation, chapter 4)."""
     return airmass**0.5, (airmass * water / WATER) ** 0.7

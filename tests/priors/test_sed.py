@@ -17,7 +17,7 @@ from twin.priors import populations as pop
 from twin.priors import sed, spectra
 from twin.priors.bands import Band, ab_magnitude, load_bands, read_throughput
 from twin.priors.sed import Colours
-from twin.priors.spectra import REST, Mix, Template
+from twin.priors.sed_templates import REST, Mix, Template
 
 UGRIZ = ("u", "g", "r", "i", "z")
 PASSIVE = 5  # step of the galaxies' sequence

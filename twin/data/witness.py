@@ -31,6 +31,7 @@ from twin.observatory.detector.noise import kernel, sky_residual
 from twin.observatory.state import ImagerState
 from twin.recipe import Recipe
 from twin.recipe.reference import Witness
+from twin.recipe.spectra_config import is_spectrum
 from twin.recipe.xray_config import is_xray
 from twin.schema import Node, UserError
 from twin.simulators.reference import made_with
@@ -205,6 +206,8 @@ def recipe_of(dataset: Dataset) -> Recipe:
     node = Node(attrs["recipe"], f"{dataset.path}/zarr.json", {})
     if is_xray(node):
         raise UserError("holds X-ray frames: their witness is the ray tracer, in the tests", file=dataset.path)
+    if is_spectrum(node):
+        raise UserError("holds spectra: their witness is the photons of the tests", file=dataset.path)
     recipe = Recipe(node)
     if recipe.sha256 != attrs["recipe_sha256"]:
         problem = f"was made by recipe {attrs['recipe_name']} when it, or its instrument, was another"

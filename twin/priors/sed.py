@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 
 from twin.priors.bands import Band, load_bands
-from twin.priors.spectra import REST, STEP, load_family, sequence, transmission
+from twin.priors.sed_templates import REST, STEP, load_family, sequence, transmission
 
 FAMILIES = ("galaxy", "quasar", "star")
 _STRIDE = 10  # wavelength steps a redshift node

@@ -15,6 +15,8 @@ from twin.io.layout import DatasetSpec
 from twin.recipe.batches import Batches
 from twin.recipe.program import Program
 from twin.recipe.spec import dataset_spec
+from twin.recipe.spectra import SpectrumRecipe
+from twin.recipe.spectra_config import is_spectrum
 from twin.recipe.xray import XrayRecipe
 from twin.recipe.xray_config import is_xray
 from twin.schema import UserError, load_yaml, suggest
@@ -107,7 +109,7 @@ def list_recipes() -> list[tuple[str, str]]:
     return out
 
 
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe | XrayRecipe:
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe | XrayRecipe | SpectrumRecipe:
     """A shipped recipe by name, or a YAML file by path; `overrides` are "key.sub=value" as of `--set`."""
     text = str(name_or_path)
     path = _shipped() / f"{text}.yaml"
@@ -123,4 +125,6 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     node = load_yaml(path)
     for override in overrides:
         node = node.set(override)
+    if is_spectrum(node):
+        return SpectrumRecipe(node)
     return XrayRecipe(node) if is_xray(node) else Recipe(node)

@@ -18,6 +18,7 @@ from twin.priors.fields import Truth
 from twin.recipe.batches import stored
 from twin.recipe.program import Program
 from twin.recipe.recipe import Recipe
+from twin.recipe.spectra import SpectrumRecipe
 from twin.recipe.xray import XrayRecipe
 from twin.schema import UserError
 from twin.simulators.base import Canvas, Rendered
@@ -80,9 +81,11 @@ class ReferenceRecipe:
     recipe itself makes them, noise of the same code with the same keys, but expected images of the witness. Raises
     UserError where the witness does not draw a class."""
 
-    def __init__(self, recipe: Recipe | XrayRecipe, n: int) -> None:
+    def __init__(self, recipe: Recipe | XrayRecipe | SpectrumRecipe, n: int) -> None:
         if not isinstance(recipe, Recipe):
             problem = "draws optical frames; X-ray optics have a ray tracer, twin.observatory.lobster.trace"
+            if isinstance(recipe, SpectrumRecipe):
+                problem = "draws optical frames, no spectra: their profiles are held to photons in the tests"
             raise UserError(problem, file=recipe.name, key="--engine reference")
         self._recipe, self._n = recipe, n
         self._witness = Witness(recipe)

@@ -31,6 +31,7 @@ from twin.train.weights import (
 
 if TYPE_CHECKING:
     from twin.recipe import Recipe
+    from twin.recipe.spectra import SpectrumRecipe
     from twin.recipe.xray import XrayRecipe
 
 METHOD = "ensemble"
@@ -82,7 +83,7 @@ class Model:
         return self.bands.index(self.config.centre_band)
 
     @cached_property
-    def recipe(self) -> Recipe | XrayRecipe:
+    def recipe(self) -> Recipe | XrayRecipe | SpectrumRecipe:
         """The recipe that it was trained on."""
         from twin.recipe import load_recipe
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from twin.evaluate.xray import compare, likelihood, segments, wavelet
-from twin.evaluate.xray.detections import detections
 from twin.evaluate.xray.spread import SeparableSpread
+from twin.train.detector.scores import pairs
 
 N = 48
+NEAR = compare.RADIUS / 4.5  # [bin]
 LEVEL = 0.15
 
 
@@ -92,8 +93,7 @@ def test_arms_of_a_bright_source_are_no_sources_and_hide_none(spread):
     counts, background = field(spread, rng, truth)
     found = likelihood.detect(counts, background, 5, spread)
     assert len(found) == 3
-    ends = compare.match(found, *np.array(truth)[:, :2].T, side=4.5)
-    assert (ends.source >= 0).all()
+    assert (pairs(found.x, found.y, *np.array(truth)[:, :2].T, NEAR) >= 0).all()
     assert np.all(np.abs(found.counts - [8000, 120, 60]) < 4 * np.sqrt([8000, 400, 160]))
     # a detector that does not know the PSF takes arms for sources
     assert len(wavelet.detect(counts, background, 5)) > 6
@@ -109,19 +109,24 @@ def test_a_wrong_psf_makes_false_sources_which_a_known_misfit_does_not(spread):
     assert eased.counts[0] == pytest.approx(8000, rel=0.1)
 
 
+def alarms(detect, fields, least):
+    """Significances of what is listed in fields without sources."""
+    return [detect(counts, background, least).significance for counts, background in fields]
+
+
 def test_thresholds_give_the_rate_asked(spread):
     rng = np.random.default_rng(5)
     fields = [field(spread, rng) for _ in range(40)]
     more = [field(spread, rng) for _ in range(40)]
     for detect in (find(spread), wavelet.detect):
-        at, rate = compare.threshold(detect, fields, 0.5, 2.5)
+        at, rate = compare.level(alarms(detect, fields, 2.5), 0.5, 2.5)
         assert rate.low < 0.5 < rate.high
         again = sum(len(detect(c, b, at)) for c, b in more)
         assert 6 <= again <= 40, (detect, again, at)  # 20 expected, the threshold itself from 20
     with pytest.raises(ValueError, match="too few"):
-        compare.threshold(wavelet.detect, fields[:3], 0.5)
+        compare.level(alarms(wavelet.detect, fields[:3], 3), 0.5, 3)
     with pytest.raises(ValueError, match="search lower"):
-        compare.threshold(wavelet.detect, fields, 0.5, 6)
+        compare.level(alarms(wavelet.detect, fields, 6), 0.5, 6)
 
 
 def test_the_known_psf_is_the_ceiling(spread):
@@ -132,31 +137,24 @@ def test_the_known_psf_is_the_ceiling(spread):
     frames = [field(spread, rng, [s]) for s in sources]
     share = {}
     for name, detect in (("known", find(spread)), ("wavelet", wavelet.detect), ("sep", segments.detect)):
-        at, _ = compare.threshold(detect, fields, 0.2, 2.0 if name == "sep" else 2.5)
+        least = 2.0 if name == "sep" else 2.5
+        at, _ = compare.level(alarms(detect, fields, least), 0.2, least)
+        found = [detect(c, b, at) for c, b in frames]
         hits = [
-            compare.match(detect(c, b, at), np.array([s[0]]), np.array([s[1]]), 4.5).detection[0] >= 0
-            for (c, b), s in zip(frames, sources, strict=True)
+            max(pairs(f.x, f.y, *np.array([s[:2]]).T, NEAR), default=-1) for f, s in zip(found, sources, strict=True)
         ]
-        share[name] = compare.completeness(np.array(hits), np.full(60, 22.0), (0, 100))[0].value
+        share[name] = np.mean(np.array(hits) >= 0)
     assert share["known"] > max(share["wavelet"], share["sep"]) + 0.05, share
     assert min(share.values()) > 0.1, share
 
 
-def test_matches_distances_and_shares():
-    found = detections(np.array([10.0, 10.4, 50]), np.array([10.0, 10, 50]), np.ones(3), np.array([9.0, 8, 7]))
-    ends = compare.match(found, np.array([10.3, 30]), np.array([10.0, 30]), side=4.5)
-    assert ends.source.tolist() == [-1, 0, -1]
-    assert ends.detection.tolist() == [1, -1]
+def test_distances_from_arms():
     angle = np.radians(3)
     on = np.array([50 * np.cos(angle), 50 * np.sin(angle)]) + 60
     apart = compare.arm_distance(on[:1], on[1:], np.array([[60, 60]]), 3.0, 4.5)
     assert apart[0] == pytest.approx(0, abs=1e-9)
     assert compare.arm_distance(on[:1], on[1:], np.array([[60, 60]]), -3.0, 4.5)[0] > 20
     assert np.isinf(compare.arm_distance(on[:1], on[1:], np.zeros((0, 2)), 3.0, 4.5)[0])
-    shares = compare.completeness(np.array([True, False]), np.array([1.0, 1]), (0, 2, 4))
-    assert shares[0].value == 0.5
-    assert shares[1] is None
-    assert compare.purity(np.array([])) is None
 
 
 @pytest.mark.parametrize(

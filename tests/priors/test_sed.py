@@ -14,7 +14,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from twin.priors import populations as pop
-from twin.priors import sed, spectra
+from twin.priors import sed, sed_templates
 from twin.priors.bands import Band, ab_magnitude, load_bands, read_throughput
 from twin.priors.sed import Colours
 from twin.priors.sed_templates import REST, Mix, Template
@@ -36,25 +36,25 @@ def colours_of(table: Colours, gi: np.ndarray, z: np.ndarray | float) -> np.ndar
 
 
 def test_a_template_is_its_black_body_and_its_lines() -> None:
-    sun = spectra.spectrum(Template(blackbodies=((5777.0, 1.0),)))
+    sun = sed_templates.spectrum(Template(blackbodies=((5777.0, 1.0),)))
     planck = REST**-5.0 / np.expm1(1.438777e7 / REST / 5777)
     assert sun == pytest.approx(planck / planck[np.searchsorted(REST, 550)], rel=1e-6)
-    lined = spectra.spectrum(Template(power_law=((3000.0, -1.0),), lines=((656.3, 10.0, 2.0),)))
-    flat = spectra.spectrum(Template(power_law=((3000.0, -1.0),)))
+    lined = sed_templates.spectrum(Template(power_law=((3000.0, -1.0),), lines=((656.3, 10.0, 2.0),)))
+    flat = sed_templates.spectrum(Template(power_law=((3000.0, -1.0),)))
     assert flat == pytest.approx(550 / REST, rel=2e-3)
     assert np.trapezoid(lined / flat - 1, REST) == pytest.approx(10.0, rel=0.01)
-    half = spectra.spectrum(
+    half = sed_templates.spectrum(
         Template(power_law=((3000.0, 0.0),), edges=((400.0, 0.5, 2.0),), bands=((500.0, -0.2, 5.0),))
     )
     assert np.interp([300, 500, 700], REST, half) == pytest.approx([0.5, 0.8, 1.0], abs=2e-3)
 
 
 def test_a_step_is_a_mix_behind_dust() -> None:
-    family = spectra.Family(
+    family = sed_templates.Family(
         templates={"a": Template(power_law=((3000.0, 0.0),)), "b": Template(power_law=((3000.0, -2.0),))},
         sequence=(Mix(of={"a": 0.25, "b": 0.75}), Mix(of={"a": 1.0}, dust=1.0), Mix(of={"a": 1.0}, tilt=-1.0)),
     )
-    mixed, reddened, tilted = spectra.sequence(family)
+    mixed, reddened, tilted = sed_templates.sequence(family)
     assert mixed == pytest.approx(0.25 + 0.75 * (550 / REST) ** 2, rel=2e-3)
     assert -2.5 * np.log10(np.interp([550, 1100], REST, reddened)) == pytest.approx([1.0, 2**-0.7], rel=2e-3)
     assert tilted == pytest.approx(550 / REST, rel=2e-3)
@@ -64,25 +64,25 @@ def test_lyman_alpha_forest_is_as_deep_as_measured() -> None:
     """tau_eff = 0.0018 (1 + z)^3.92 (Faucher-Giguere+ 2008, ApJ 681, 831) to 15 %, z = 2.2 to 4.2; none redwards."""
     for z in (2.2, 3.0, 3.6, 4.2):
         here = np.array([121.56 * (1 + z)])  # absorbed at z by Lyman alpha alone
-        depth = -np.log(spectra.transmission(here, z + 0.02))[0]
+        depth = -np.log(sed_templates.transmission(here, z + 0.02))[0]
         assert depth == pytest.approx(0.0018 * (1 + z) ** 3.92, rel=0.15)
-    far = spectra.transmission(REST, 4.0)
+    far = sed_templates.transmission(REST, 4.0)
     assert (far[REST > 121.567 * 5] == 1).all()
     assert far[(REST > 300) & (REST < 400)].max() < 0.1  # beyond the limit
-    assert spectra.transmission(REST, 0.0) == pytest.approx(1)
-    assert np.all(np.diff([spectra.transmission(np.array([500.0]), z)[0] for z in (3.2, 3.6, 4.0, 4.6)]) <= 0)
+    assert sed_templates.transmission(REST, 0.0) == pytest.approx(1)
+    assert np.all(np.diff([sed_templates.transmission(np.array([500.0]), z)[0] for z in (3.2, 3.6, 4.0, 4.6)]) <= 0)
 
 
 @pytest.mark.parametrize("family", sed.FAMILIES)
 def test_tables_are_synthetic_photometry(family: str) -> None:
     """Between the nodes too: spectra moved to a redshift and integrated directly, in bands from 300 nm to 1 micron."""
     names = ("nuv", "u", "g", "r", "i", "z", "y")
-    curves, flux = load_bands("csst"), spectra.sequence(spectra.load_family(family))
+    curves, flux = load_bands("csst"), sed_templates.sequence(spectra.load_family(family))
     table = sed.shipped_colours(family, "csst", names)
     reference = load_bands("sdss")["r"]
     for z in (0.0,) if family == "star" else (0.0, 0.3137, 0.777, 1.234, 2.05):
         observed = REST * (1 + z)
-        seen = flux * spectra.transmission(observed, z)
+        seen = flux * sed_templates.transmission(observed, z)
         direct = np.stack(
             [ab_magnitude(curves[n], observed, seen) - ab_magnitude(reference, observed, seen) for n in names]
         )
@@ -233,7 +233,7 @@ def test_colours_in_csst_are_those_through_its_emulators_curves(real_data: Path)
     moved = {name: Band(ours[name].wavelength * 1.01, ours[name].efficiency) for name in names}
     for family in sed.FAMILIES:
         nodes = 1 if family == "star" else 110
-        flux = spectra.sequence(spectra.load_family(family))
+        flux = sed_templates.sequence(spectra.load_family(family))
         both = [sed.relative_fluxes(flux, [c[n] for n in names], nodes) for c in (ours, theirs, moved)]
         colours = [-2.5 * np.log10(each[..., :-1] / each[..., 1:]) for each in both]
         miss, wrong = np.abs(colours[0] - colours[1]), np.abs(colours[2] - colours[1])

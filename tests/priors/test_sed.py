@@ -77,7 +77,7 @@ def test_lyman_alpha_forest_is_as_deep_as_measured() -> None:
 def test_tables_are_synthetic_photometry(family: str) -> None:
     """Between the nodes too: spectra moved to a redshift and integrated directly, in bands from 300 nm to 1 micron."""
     names = ("nuv", "u", "g", "r", "i", "z", "y")
-    curves, flux = load_bands("csst"), sed_templates.sequence(spectra.load_family(family))
+    curves, flux = load_bands("csst"), sed_templates.sequence(sed_templates.load_family(family))
     table = sed.shipped_colours(family, "csst", names)
     reference = load_bands("sdss")["r"]
     for z in (0.0,) if family == "star" else (0.0, 0.3137, 0.777, 1.234, 2.05):
@@ -233,7 +233,7 @@ def test_colours_in_csst_are_those_through_its_emulators_curves(real_data: Path)
     moved = {name: Band(ours[name].wavelength * 1.01, ours[name].efficiency) for name in names}
     for family in sed.FAMILIES:
         nodes = 1 if family == "star" else 110
-        flux = sed_templates.sequence(spectra.load_family(family))
+        flux = sed_templates.sequence(sed_templates.load_family(family))
         both = [sed.relative_fluxes(flux, [c[n] for n in names], nodes) for c in (ours, theirs, moved)]
         colours = [-2.5 * np.log10(each[..., :-1] / each[..., 1:]) for each in both]
         miss, wrong = np.abs(colours[0] - colours[1]), np.abs(colours[2] - colours[1])

@@ -62,7 +62,7 @@ def test_channels_are_in_canonical_units():
     ("old", "new", "expected"),
     [
         ("  z4:", "  z5:", "toy.yaml:11: channels: Zernikes must be z4, z5, ... without a gap"),
-        ("  z4:", "  defocus:", "toy.yaml:19: channels.defocus: unknown channel"),
+        ("  z4:", "  defocus:", 'toy.yaml:19: channels.defocus: unknown channel; did you mean "camera_focus"?'),
         ("  exptime:", "  exptme:", 'toy.yaml:12: channels.exptme: unknown channel; did you mean "exptime"?'),
         ("  z4: {range", "  z4: {per_band: true, range", "toy.yaml:19: channels.z4.per_band: is the same in all bands"),
         ("atmosphere: false", "atmosphere: true", 'toy.yaml:11: channels: the channel "seeing" is missing'),
